@@ -386,7 +386,7 @@ class TestRefusals:
 def test_every_source_is_a_dataclass_of_options() -> None:
     from dataclasses import fields
 
-    images = {"config", "train", "test", "image", "label", "memory"}
+    images = {"config", "train", "test", "image", "label", "memory", "shrink"}
     for name in DATA:
         found = {field.name for field in fields(DATA[name])}
         assert found == (set() if name == "digits" else images | {"folder"})

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from torch import Tensor, nn
 
 import lossatlas as la
 from lossatlas.curvatures import Rises
+from lossatlas.curvatures.spectrum import make_numbered
 from lossatlas.engine import Derivatives
 from lossatlas.engine.setup import engine_for
 from lossatlas.errors import BadInput
@@ -144,6 +148,39 @@ def test_a_survey_holds_several_radii_and_goes_on_past_points_that_are_not_finit
         chart, grid, la.Problem(module, la.SquaredError()), {"test": data}, metrics=names[1:2], plan="loop"
     )
     np.testing.assert_array_equal(alone["test_sam_sharpness_0_05"], found["test_sam_sharpness_0_05"])
+
+
+def test_a_rise_that_rounding_hides_is_told_once_and_not_with_a_small_standard_error() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(INPUTS, 4), nn.Tanh(), nn.Linear(4, 1))
+    data = tuple(part.float() for part in DATA)
+    chart, grid = la.Plane(WeightSpace(module).vector_of(module), torch.eye(1, 33)), {"u": np.array([0.0, 0.5])}
+
+    def survey(*metrics: str) -> xr.Dataset:
+        return la.survey(
+            chart, grid, la.Problem(module, la.SquaredError()), {"test": data}, metrics=["loss", *metrics], plan="loop"
+        )
+
+    with pytest.warns(la.Caution) as said:
+        found = survey("sam_sharpness:1e-9", "sam_sharpness:0.05", "average_sharpness:1e-6")
+    (line,) = (str(each.message) for each in said)
+    assert line.startswith("test: the loss at 2 of 2 points rises by less than its own rounding within a radius ")
+    assert "the smallest is 1e-09" in line
+    rounding = 2.0**-23 * found["test_loss"]
+    assert (found["test_average_sharpness_0_000001_probe_error"] >= rounding).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        survey("sam_sharpness:0.05", "average_sharpness:0.05")
+
+
+def test_random_steps_do_not_depend_on_the_default_dtype() -> None:
+    usual = make_numbered(0, "noise", 20)(3)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.equal(make_numbered(0, "noise", 20)(3), usual)
+    finally:
+        torch.set_default_dtype(before)
 
 
 @pytest.mark.parametrize("name", ["sam_sharpness", "sam_sharpness:-1", "worst_sharpness:x", "average_sharpness:nan"])

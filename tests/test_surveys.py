@@ -399,6 +399,39 @@ class TestGrowth:
         assert {"half_loss", "half_loss_standard_error", "train_error", "half_class_accuracy"} <= set(after)
         assert after["train_class_accuracy"].dims == ("u", "v", "classes")
 
+    @pytest.mark.parametrize("names", [("loss", "accuracy"), ("hessian_max", "hessian_min")])
+    def test_a_metric_that_new_points_lack_is_evaluated_there_when_it_is_asked_for(
+        self, names: tuple[str, str], tmp_path: Path
+    ) -> None:
+        first, second = (f"train_{name}" for name in names)
+        coarse = self.survey(tmp_path / "s", (3, 2), metrics=names)
+        part = self.survey(tmp_path / "s", (5, 2), metrics=names[:1])
+        assert bool(part[second][1::2].isnull().all())
+        np.testing.assert_array_equal(part[second][::2], coarse[second])
+        both = self.survey(tmp_path / "s", (5, 2), metrics=names)
+        np.testing.assert_allclose(both[first], part[first], rtol=1e-6)
+        assert bool(np.isfinite(both[second]).all())
+        np.testing.assert_allclose(both[second][::2], coarse[second], rtol=1e-6)
+
+    def test_metrics_that_are_left_out_of_a_whole_survey_stay_known(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.survey(tmp_path / "s")
+        self.survey(tmp_path / "s", metrics=["loss"])
+        monkeypatch.setattr(la.Engine, "evaluate", None)
+        assert bool(np.isfinite(self.survey(tmp_path / "s")["train_accuracy"]).all())
+
+    def test_metrics_are_not_left_out_under_somebody_who_writes_them(self, tmp_path: Path) -> None:
+        whole = self.survey(tmp_path / "s")
+        (tmp_path / "s" / "done" / "train_streaming" / "c" / "0" / "0").unlink()
+        problem, _ = make("mlp")
+        with (
+            SurveyStore(tmp_path / "s", grid(5, 3), {"chart": plane(problem).fingerprint()}),
+            pytest.raises(la.BadInput, match="which also holds train_accuracy; name those metrics as well, or"),
+        ):
+            self.survey(tmp_path / "s", metrics=["loss"])
+        np.testing.assert_allclose(self.survey(tmp_path / "s")["train_accuracy"], whole["train_accuracy"])
+
     def test_a_store_remembers_its_plan(self, tmp_path: Path) -> None:
         self.survey(tmp_path / "s")
         problem, split = make("mlp")

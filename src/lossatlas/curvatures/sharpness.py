@@ -23,11 +23,17 @@ NOISE_PAIRS = 20
 """The usual number of pairs of opposite random steps."""
 SHARPNESS_VECTORS = 6
 """The vectors of length n that are kept at each point: weights, gradients and steps, with copies."""
+ROUNDINGS = 4
+"""The number of roundings of a loss that a difference of two may be off by."""
 
 
 @dataclass(frozen=True)
 class AverageRise:
-    """The mean rise of the loss under random steps, (p,), float64, with its standard error over pairs of steps."""
+    """The mean rise of the loss under random steps, (p,), float64, with its standard error over pairs of steps.
+
+    The standard error is not below what the rounding of the loss may be: that of steps which are too small for the
+    precision looks like their spread, and is none.
+    """
 
     value: Tensor
     standard_error: Tensor
@@ -105,7 +111,13 @@ class Rises:
             step = scale * self._scatter(numbered(number))
             means.append((self._rise(step) + self._rise(-step)) / 2)
         samples = torch.stack(means)
-        return AverageRise(samples.mean(dim=0), samples.std(dim=0) / pairs**0.5)
+        return AverageRise(samples.mean(dim=0), torch.maximum(samples.std(dim=0) / pairs**0.5, self.rounding))
+
+    @cached_property
+    def rounding(self) -> Tensor:
+        """What a rise may be off by, since losses are rounded to the precision of the weights, (p,), float64."""
+        unit = torch.finfo(self._derivatives.weights().dtype).eps
+        return ROUNDINGS * unit * self._losses.abs()
 
     @cached_property
     def _losses(self) -> Tensor:

@@ -185,9 +185,13 @@ def check_search(count: int, settings: CurvatureSettings, size: int, dtype: torc
 
 
 def make_numbered(seed: int, stream: str, n: int) -> Numbered:
-    """Make the numbered random vectors (n,) of a stream: standard normal, the same for all points and devices."""
+    """Make the numbered random vectors (n,) of a stream: standard normal, the same for all points and devices.
+
+    They are float32 whatever torch's default dtype is, on which a stream depends otherwise.
+    """
 
     def numbered(number: int) -> Tensor:
-        return torch.randn(n, generator=make_generator(seed, f"curvature/{stream}", number))
+        generator = make_generator(seed, f"curvature/{stream}", number)
+        return torch.randn(n, generator=generator, dtype=torch.float32)
 
     return numbered

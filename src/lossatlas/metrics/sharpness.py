@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from lossatlas.metrics.computation import Computation
 from lossatlas.metrics.metric import OperatorMetric
 from lossatlas.schema import Quantity
 
-__all__ = ["Sharpness", "SharpnessMetric"]
+__all__ = ["FoundRises", "Sharpness", "SharpnessMetric"]
 
 SHORTEST, LONGEST = 1e-9, 1e9
 """The radii that a metric may have."""
@@ -30,6 +30,15 @@ FOUND_BY: Mapping[str, Callable[..., Tensor | AverageRise]] = {
     "average_sharpness": Rises.on_average,
 }
 """How metrics are found, by their names without the radius."""
+
+
+class FoundRises(NamedTuple):
+    """What is known of rises around p points."""
+
+    rises: Mapping[tuple[str, float], Tensor | AverageRise]
+    """By the name of the metric without the radius, and the radius."""
+    rounding: Tensor
+    """What a rise may be off by, (p,)."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +68,24 @@ class Sharpness(Computation):
     def join(self, others: Sequence[Self]) -> Self:
         return replace(self, wanted=self.wanted.union(*(each.wanted for each in others)))
 
-    def __call__(self, derivatives: Derivatives) -> Mapping[tuple[str, float], Tensor | AverageRise]:
+    def count_unresolved(self, found: FoundRises) -> int:
+        small = [_is_rounding(rise, found.rounding) for rise in found.rises.values()]
+        return int(torch.stack(small).any(dim=0).sum())
+
+    def describe_unresolved(self, counts: str) -> str:
+        return (
+            f"the loss at {counts} rises by less than its own rounding within a radius of sharpness (the smallest is "
+            f"{min(radius for _, radius in self.wanted):g}): such values say nothing; take larger radii, or a network "
+            "in 64 bits (module.double())"
+        )
+
+    def __call__(self, derivatives: Derivatives) -> FoundRises:
         rises = Rises(derivatives, self.parameters, self.seed)
         more = {"worst_sharpness": (self.steps,), "average_sharpness": (self.pairs,)}
-        found: dict[tuple[str, float], Any] = {}
+        found: dict[tuple[str, float], Tensor | AverageRise] = {}
         for kind, radius in sorted(self.wanted):
             found[kind, radius] = FOUND_BY[kind](rises, radius, *more.get(kind, ()))
-        return found
+        return FoundRises(found, rises.rounding)
 
 
 class SharpnessMetric(OperatorMetric):
@@ -127,10 +147,17 @@ class SharpnessMetric(OperatorMetric):
             record=f"radius {digits}",
         )  # fmt: skip
 
-    def value(self, found: Mapping[tuple[str, float], Any]) -> Tensor:
-        rise = found[self.kind, self.radius]
-        value: Tensor = rise.value if isinstance(rise, AverageRise) else rise
-        return value
+    def value(self, found: FoundRises) -> Tensor:
+        rise = found.rises[self.kind, self.radius]
+        return rise.value if isinstance(rise, AverageRise) else rise
+
+
+def _is_rounding(rise: Tensor | AverageRise, rounding: Tensor) -> Tensor:
+    """Find the points (p,) at which a rise is not to be told from the rounding of the loss."""
+    if not isinstance(rise, AverageRise):
+        return rise.abs() < rounding
+    # A mean near zero is a result where random steps differ by more than the rounding.
+    return (rise.value.abs() < rounding) & (rise.standard_error <= rounding)
 
 
 def _write_plainly(number: float) -> str:

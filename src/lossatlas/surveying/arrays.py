@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import product
 from pathlib import Path
@@ -22,7 +22,7 @@ from lossatlas.files.stores import MARKS, METADATA, VOUCHES, ArrayHead, consolid
 from lossatlas.files.writing import cannot_write, gone
 from lossatlas.schema import is_standard, record_texts
 
-__all__ = ["TILE_POINTS", "WHOLE", "Grid", "GridArrays", "Mask", "Tile", "list_dimensions"]
+__all__ = ["TILE_POINTS", "WHOLE", "Grid", "GridArrays", "Mask", "Tile", "list_dimensions", "list_vouched"]
 
 TILE_POINTS = 256
 """About how many points a tile has: what is written at once and lost at most by a kill."""
@@ -186,6 +186,11 @@ class GridArrays:
         if not self.is_whole(name):
             self._create(name, values.dtype, _recorded(attributes), dimensions, values.shape, values.shape)
             self._put_whole(name, values)
+
+    def vouch(self, mark: str, names: Sequence[str]) -> None:
+        """Have marks say that these arrays, and no others, are written before them."""
+        with self.writing():
+            self[mark].update_attributes({VOUCHES: list(names)})
 
     def is_whole(self, name: str) -> bool:
         """Whether an array that is not written tile by tile was written, to its end."""
@@ -360,6 +365,12 @@ def _recorded(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
 def list_dimensions(array: zarr.Array[Any]) -> tuple[str, ...]:
     """The names of an array's dimensions; none where its description does not say them."""
     return tuple(map(str, getattr(array.metadata, "dimension_names", None) or ()))
+
+
+def list_vouched(marks: zarr.Array[Any]) -> list[str]:
+    """What marks say that it is written before them."""
+    names: Any = marks.attrs[VOUCHES]
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def _said(where: Any) -> str:

@@ -26,7 +26,7 @@ from lossatlas.files.stores import (
     list_folders,
 )
 from lossatlas.files.writing import PARTIAL
-from lossatlas.surveying.arrays import WHOLE, GridArrays, list_dimensions
+from lossatlas.surveying.arrays import WHOLE, GridArrays, list_dimensions, list_vouched
 from lossatlas.surveying.tile_source import TileSource
 
 __all__ = ["Mending", "sweep"]
@@ -101,12 +101,13 @@ class Mending:
                 reason = f"its description lacks {error}" if isinstance(error, KeyError) else tell_reason(error)
                 yield self._gone(name, reason)
         marks = {name: array for name, array in tiled.items() if VOUCHES in array.attrs}
-        vouched = {name for array in marks.values() for name in _vouched(array)}
+        vouched = {name for array in marks.values() for name in list_vouched(array)}
         for name in tiled.keys() - marks.keys() - vouched:  # who would notice that a tile of it is gone?
             if (damage := next(find_damaged_chunks(tiled[name], self._rows(name)), None)) is not None:
                 yield self._gone(name, damage.reason)
         for mark in marks:
-            yield from self._mended_tiles(mark, {name: tiled[name] for name in _vouched(marks[mark]) if name in tiled})
+            there = [name for name in list_vouched(marks[mark]) if name in tiled]
+            yield from self._mended_tiles(mark, {name: tiled[name] for name in there})
 
     def _check_whole(self, array: zarr.Array[Any]) -> None:
         """Refuse an array of which a chunk is missing or damaged.
@@ -198,12 +199,6 @@ class Mending:
         """The rows of chunks that are on the disk, of an array of which that may be few."""
         folder = self.path / name / CHUNKS
         return [int(each.name) for each in folder.iterdir() if each.name.isdecimal()] if folder.is_dir() else []
-
-
-def _vouched(marks: zarr.Array[Any]) -> list[str]:
-    """What marks say that it is written before them."""
-    names: Any = marks.attrs[VOUCHES]
-    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def _where(array: zarr.Array[Any], chunks: Sequence[Chunk]) -> str:

@@ -15,6 +15,7 @@ import xarray as xr
 import zarr.storage
 
 from lossatlas.charts import Chart
+from lossatlas.describing import join_words
 from lossatlas.errors import BadInput, CannotFinish, Caution, LossatlasError, format_error
 from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, read_json
@@ -30,7 +31,7 @@ from lossatlas.schema import (
     name_marks,
     name_variable,
 )
-from lossatlas.surveying.arrays import WHOLE, Grid, GridArrays, Mask, Tile
+from lossatlas.surveying.arrays import WHOLE, Grid, GridArrays, Mask, Tile, list_vouched
 from lossatlas.surveying.growth import merge_grid, put_in_place, read_grid, recover
 from lossatlas.surveying.layout import bring_to_layout, count_marked, has_layout_of_before
 from lossatlas.surveying.mending import Mending, sweep
@@ -189,7 +190,9 @@ class SurveyStore:
         """Make the arrays of one group of metrics on one split, as far as they are not there.
 
         The marks are made last, and made again where a metric joins its group: the group is then evaluated again, which
-        costs no more than the newcomer alone.
+        costs no more than the newcomer alone. They vouch for what is written before them and for nothing else. Where
+        points are still to be evaluated and a metric of the group is not among those given, marks vouch for it no
+        longer, since it will be lacking there: it is a newcomer when it is asked for again.
 
         Args:
             split: its name.
@@ -200,7 +203,8 @@ class SurveyStore:
             dtype: of the values.
 
         Raises:
-            BadInput: the group is there with other data or settings; the first difference is named.
+            BadInput: the group is there with other data or settings; the first difference is named. Or another process
+                writes to the store while metrics join their group, or are left out of it.
         """
         done = name_marks(split, group)
         told: dict[str, dict[str, Any]] = {}
@@ -214,17 +218,36 @@ class SurveyStore:
         with self._held("structure"):
             self.check(split, group, quantities, attributes)
             lacking = [name for name in told if not self._arrays.fits(name, dtype, further[name])]
-            joining = self._arrays.fits(done, np.bool_)
-            if joining and not lacking:
+            there = self._arrays.fits(done, np.bool_)
+            vouched = list_vouched(self._arrays[done]) if there else []
+            joining = bool(lacking) or not told.keys() <= set(vouched)
+            leaving = [name for name in vouched if name not in told]
+            if there and not joining and (not leaving or self.done(split, group).all()):
                 return
-            if joining and self._writers is not None and not self._writers.alone(wait=False):
-                raise BadInput(f"another process writes to {self._path}; add metrics when it has finished")
-            for name in lacking:
-                self._arrays.create(name, dtype, told[name], further[name])
-            self._arrays.create(done, np.bool_, {**attributes, VOUCHES: list(told)})
+            if there and self._writers is not None and not self._writers.alone(wait=False):
+                raise self._refuse_while_written(() if joining else leaving)
+            if there and not joining:
+                self._arrays.vouch(done, list(told))
+            else:
+                for name in lacking:
+                    self._arrays.create(name, dtype, told[name], further[name])
+                self._arrays.create(done, np.bool_, {**attributes, VOUCHES: list(told)})
             self._arrays.describe()
             if self._writers is not None:
                 self._writers.share()
+
+    def _refuse_while_written(self, leaving: Sequence[str]) -> BadInput:
+        """The error of who changes what marks vouch for while others rely on it.
+
+        Args:
+            leaving: what they would vouch for no longer; nothing where a metric joins.
+        """
+        if not leaving:
+            return BadInput(f"another process writes to {self._path}; add metrics when it has finished")
+        return BadInput(
+            f"another process writes to {self._path}, which also holds {join_words(leaving)}; name those metrics as "
+            "well, or continue when it has finished"
+        )
 
     def check(
         self, split: str, group: str, quantities: Mapping[Quantity, int | None], attributes: Mapping[str, Any]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from torch import Tensor
 
-from lossatlas.metrics.sharpness import SharpnessMetric
+from lossatlas.curvatures import AverageRise
+from lossatlas.metrics.sharpness import FoundRises, SharpnessMetric
 from lossatlas.schema import PROBE_ERROR, Companion
 
 __all__ = ["AverageSharpness"]
@@ -20,6 +18,7 @@ class AverageSharpness(SharpnessMetric):
     companions = (PROBE_ERROR,)
     words = "mean rise of the loss under Gaussian steps of length"
 
-    def companion(self, companion: Companion, found: Mapping[tuple[str, float], Any]) -> Tensor:
-        error: Tensor = found[self.kind, self.radius].standard_error
-        return error
+    def companion(self, companion: Companion, found: FoundRises) -> Tensor:
+        rise = found.rises[self.kind, self.radius]
+        assert isinstance(rise, AverageRise)
+        return rise.standard_error
