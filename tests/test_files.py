@@ -662,7 +662,7 @@ ELSEWHERE = {
     "weights/unpickling.py": "from a file that the door looked at",
     "cli/terminal.py": "nothing, to write to",
     "engine/machine.py": "what Linux says of its processor",
-    "exchange/comparison.py": "from bytes that the door read",
+    "exchange/netcdf.py": "from bytes that the door read",
     "exchange/formats/csv.py": "from a text that the door read",
     "exchange/formats/li_hdf5.py": "to write",
     "exchange/stores.py": "a copy of a store whose metadata the door checked",

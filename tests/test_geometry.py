@@ -15,7 +15,6 @@ from safetensors.torch import save
 from torch import nn
 
 import lossatlas as la
-from lossatlas import linalg
 from lossatlas.charts import encode_chart
 from lossatlas.linalg import combine, form_gram, gram_schmidt
 from lossatlas.weights import INITIALISERS, Role
@@ -389,7 +388,7 @@ def test_the_papers_networks_have_their_published_numbers_of_parameters() -> Non
 
 
 def test_long_vectors_are_multiplied_and_mixed_slice_by_slice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linalg, "SLICE", 7)
+    monkeypatch.setattr("lossatlas.linalg.vectors.SLICE", 7)
     one, other = vectors(3, 40, 0).float(), vectors(2, 40, 1).float()
     rows = torch.cat([one, other]).double()
     torch.testing.assert_close(form_gram(one, other), rows @ rows.T, rtol=1e-14, atol=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -14,8 +15,10 @@ from lossatlas.engine.derivatives import Operator
 from lossatlas.engine.setup import EVAL_BATCH_SIZE
 from lossatlas.linalg import Extremes
 from lossatlas.problem import Problem
-from lossatlas.surveying.standing import Standing
 from lossatlas.weights import WeightSpace
+
+if TYPE_CHECKING:
+    from lossatlas.surveying.standing import Standing
 
 __all__ = ["Centre"]
 
@@ -82,6 +85,8 @@ class Centre:
 
     @cached_property
     def _standing(self) -> Standing:
+        from lossatlas.surveying.standing import Standing  # and with it zarr, which slices do without
+
         return Standing(self._problem, self._space, self._split, STRATEGY, self._eval_batch_size, self._memory)
 
     def _derive(self, wanted: int) -> Derivatives:

@@ -138,7 +138,7 @@ def plan_for(
         threads=torch.get_num_threads(),
         reason="; ".join(["measured" if spec == AUTO else "stated", *reasons]),
         differentiates_inputs=network.differentiates,
-        memory=memory.usual,
+        memory=_round_memory(memory),
         machine=name_machine(network.device) if spec == AUTO else "",
     )
 
@@ -322,6 +322,11 @@ def _stated(piece: Piece, name: str, memory: Limit) -> _Tried:
     ways = {way.name: way for way in (Way(name, portion) for name, portion in portions.items())}
     points = {name: way.portion.points for name, way in ways.items()}
     return _Tried(portions, ways, Outcome({key: [0.0] for key in ways}, {}, points), refused)
+
+
+def _round_memory(memory: Limit) -> int:
+    """The bytes that a plan records: what was stated, or the power of two below a share of what happens to be free."""
+    return memory.usual if memory.usual == memory.most else 1 << (memory.usual.bit_length() - 1)
 
 
 def _derivatives(slopes: Piece, pulled: str, memory: Limit, seconds: float) -> tuple[Service, list[str]]:

@@ -37,6 +37,8 @@ __all__ = ["check_operator"]
 
 EXAMPLES = 2
 """On how many examples products are compared: equal operations are equal on any."""
+MORE = (16, 128)
+"""On how many they are, where none of the first few counts."""
 PERTURBED = (0.3, 1e-3)
 """How far from its own weights the network is compared, relative to their size; none of them lies at a kink then."""
 DIRECTIONS = 3
@@ -90,7 +92,7 @@ def check_operator(network: Network, split: Split, name: str) -> None:
     network.check_gradient()
     if name in network.handed.operators:
         return
-    batch = split.take(spread(EXAMPLES, split))
+    batch = _choose_examples(network, split)
     devices = [network.device] if network.device.type == "cuda" else []
     with torch.random.fork_rng(devices), network.in_force(), force_plain_attention():
         with suppress(torch.OutOfMemoryError):  # a copy in 64 bits may not fit where products do
@@ -98,6 +100,16 @@ def check_operator(network: Network, split: Split, name: str) -> None:
         if not network.handed.operators:
             _tell_of_rounding(network, batch)
     network.handed.operators.add(name)
+
+
+def _choose_examples(network: Network, split: Split) -> Batch:
+    """A few examples, of which some count; more where the first few do not."""
+    for count in (EXAMPLES, *MORE):
+        batch = split.take(spread(count, split))
+        weights = network.loss.weights(network.targets(batch))
+        if weights is None or bool(weights.sum() > 0):
+            break
+    return batch
 
 
 def _check_products(network: Network, batch: Batch, name: str) -> None:
