@@ -662,6 +662,7 @@ ELSEWHERE = {
     "weights/unpickling.py": "from a file that the door looked at",
     "cli/terminal.py": "nothing, to write to",
     "engine/machine.py": "what Linux says of its processor",
+    "jobs/curvature_pieces.py": "an attribute of what the door read",
     "exchange/netcdf.py": "from bytes that the door read",
     "exchange/formats/csv.py": "from a text that the door read",
     "exchange/formats/li_hdf5.py": "to write",
