@@ -190,7 +190,7 @@ def test_points_that_have_not_converged_are_counted_once() -> None:
     with pytest.warns(Caution) as said:
         found = surveyed(around(nn.Tanh()), ROWS, curvature=la.CurvatureSettings(products=3))
     (line,) = (str(each.message) for each in said)
-    assert line.startswith("test: eigenvalues of the Hessian at 3 of 3 points did not reach the tolerance within 3 ")
+    assert line.startswith("test: eigenvalues of the Hessian at 3 of 3 points did not settle within 3 ")
     assert (found["test_hessian_max_residual"] > 1e-3 * abs(found["test_hessian_max"])).all()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -17,6 +17,7 @@ from lossatlas.linalg import (
     Product,
     Search,
     Trace,
+    count_least_steps,
     estimate_trace,
     find_extremes,
     find_half_width,
@@ -143,6 +144,39 @@ class TestExtremes:
             assert (apart <= residuals[known] + slack).all()
         assert matrices.counts == found.products.tolist()
         assert matrices.counts[0] <= search.most_products
+
+    @pytest.mark.parametrize(
+        ("negative", "bulk"), [((-42.8,), 1.0), ((-42.8, -30.0, -25.0, -20.0), 0.3), ((-10.0,), 0.05)]
+    )
+    def test_are_not_random_vectors_where_most_eigenvalues_are_near_zero(
+        self, negative: tuple[float, ...], bulk: float
+    ) -> None:
+        """As the Hessians of networks have them: within 8 steps a random vector has a residual of 1e-3 of the norm."""
+        n = 20_000
+        values = bulk * torch.randn(n, generator=torch.Generator().manual_seed(0))
+        large = torch.tensor([2900.0, 2100.0, 1500.0, 900.0, 600.0, 400.0, 250.0, 150.0, 90.0, 60.0])
+        values[: len(large)] = large
+        values[len(large) : len(large) + len(negative)] = torch.tensor(negative)
+        starts = torch.randn(20, n, generator=torch.Generator().manual_seed(1))
+        found = find_extremes(diagonal(values), number_from(n), 20, values, Search(), starts=starts)
+        assert found.converged.all()
+        torch.testing.assert_close(found.bottom, torch.full((20, 1), negative[0]).double(), rtol=0.01, atol=0.0)
+        one = find_extremes(diagonal(values), number_from(n), 1, values, Search(most_products=20))
+        assert not one.converged.any()
+
+    def test_leave_less_unseen_than_a_search_allows(self) -> None:
+        """An eigenvalue just as far beyond the others as is not to be missed, from 500 starts; residuals all pass."""
+        n, unseen = 2000, 0.02
+        values = torch.linspace(0, 1, n, dtype=torch.float64)
+        values[0] = -unseen / (1 - unseen)
+        starts = torch.randn(500, n, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        search = Search(tolerance=0.9, unseen=unseen)
+        found = find_extremes(diagonal(values), number_from(n), 500, values, search, starts=starts)
+        missed = (found.bottom[:, 0] - values[0]) / (values[-1] - values[0]) > unseen
+        assert int(missed.sum()) <= 5
+        assert set(found.products.tolist()) == {count_least_steps(n, unseen)}
+        early = find_extremes(diagonal(values), number_from(n), 500, values, replace(search, unseen=0.9), starts=starts)
+        assert ((early.bottom[:, 0] - values[0]) / (values[-1] - values[0]) > unseen).any()
 
     def test_have_the_rounding_of_the_whole_matrix_beside_what_was_found(self) -> None:
         """What is left beside a large eigenvalue is noise of its size, in float32."""

@@ -36,6 +36,10 @@ __all__ = [
 
 BASIS = 48
 """The usual number of vectors of a Krylov basis: most spectra of networks have converged by then."""
+UNSEEN, UNSEEN_NEARBY = 0.02, 0.1
+"""The shares of the width of a spectrum by which an eigenvalue may lie beyond a weak end, at one chance in 100: from a
+random start, and from vectors that were found nearby, where what was found there is some warrant. A ratio of both ends
+counts as resolved to the former."""
 LEAST_BASIS = 4
 """The fewest vectors of a basis beside those that it is compressed to."""
 SPARE = 4
@@ -89,7 +93,8 @@ def find_spectrum(
         top: the number of largest eigenvalues.
         bottom: the number of smallest eigenvalues.
         vectors: whether the eigenvectors are returned, in the operator's parameters.
-        starts: starts (p, n) of their own.
+        starts: starts (p, n) of their own, such as eigenvectors that were found nearby, with some noise: at a weak end
+            the search is then half as long.
 
     Raises:
         BadInput: more eigenvalues than dimensions, a tolerance that the precision of the network cannot give, or
@@ -108,6 +113,7 @@ def find_spectrum(
         most_products=settings.products,
         basis=max(least, min(usual, derivatives.room.vectors)) - beside,
         again=again,
+        unseen=UNSEEN if starts is None else UNSEEN_NEARBY,
     )
     return find_extremes(
         matrix, make_numbered(settings.seed, "lanczos", n), matrix.count, like, search, starts=starts, vectors=vectors

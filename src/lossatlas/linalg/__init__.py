@@ -1,6 +1,6 @@
 """Linear algebra on plain tensors: weight vectors, and the spectra of matrices that are given as products."""
 
-from lossatlas.linalg.extremes import Extremes, Search, find_extremes
+from lossatlas.linalg.extremes import Extremes, Search, count_least_steps, find_extremes
 from lossatlas.linalg.krylov import Numbered, Product, find_precision_limit
 from lossatlas.linalg.quadrature import Quadrature, find_quadrature
 from lossatlas.linalg.trace import Trace, estimate_trace, find_half_width
@@ -14,6 +14,7 @@ __all__ = [
     "Search",
     "Trace",
     "combine",
+    "count_least_steps",
     "estimate_trace",
     "find_extremes",
     "find_half_width",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,12 +10,17 @@ from torch import Tensor
 
 from lossatlas.linalg.krylov import Basis, Numbered, Product, Ritz, find_precision_limit
 
-__all__ = ["Extremes", "Search", "find_extremes"]
+__all__ = ["Extremes", "Search", "count_least_steps", "find_extremes"]
 
 FIRST_LOOK = 8
 """A start beside what was found goes so many steps at least: by then an eigenvalue that was missed shows."""
 OFTEN = 16
 """Up to twice so many steps convergence is looked at after each, then after every second, ...: that costs as well."""
+WEAK = 0.5
+"""An end whose eigenvalues are below so large a share of the largest magnitude is weak: a residual that is small beside
+that magnitude says little of them, and random vectors pass for eigenvectors of 0."""
+DOUBT = 0.01
+"""The most probability that an eigenvalue lies further beyond a weak end than a search allows."""
 STARTS = 64
 """The most starts for the copies of an eigenvalue."""
 FUTILE = 0.1
@@ -38,6 +44,9 @@ class Search:
         basis: The most vectors of a Krylov basis, at least ``top + bottom + 3``, or as many as there are dimensions.
         again: Whether further starts look for eigenvalues that the first one missed, such as the copies of a multiple
             one, until one changes nothing.
+        unseen: The largest share of the width of a spectrum by which an eigenvalue may lie beyond the found ones, with
+            a probability of 99 %, at an end whose eigenvalues are small beside the largest magnitude: each start goes
+            as many steps as that takes for any matrix, :func:`count_least_steps`.
     """
 
     top: int = 1
@@ -46,6 +55,7 @@ class Search:
     most_products: int = 300
     basis: int = 48
     again: bool = False
+    unseen: float = 0.02
 
     @property
     def wanted(self) -> int:
@@ -132,6 +142,24 @@ class _Beside:
         return _Beside(self.vectors[:0], self.low[rows], self.high[rows], self.scale[rows])
 
 
+def count_least_steps(n: int, unseen: float) -> int:
+    """Count the steps after which an eigenvalue lies so far beyond the largest that was found at one chance in 100.
+
+    After k steps of Lanczos' method from a random start, whatever the spectrum is, the probability that the largest
+    eigenvalue exceeds the largest Ritz value by more than a share s of the spectrum's width is at most
+    ``1.648 sqrt(n) exp(-(2 k - 1) sqrt(s))``, and likewise at the other end (Kuczynski & Wozniakowski 1992, shifted by
+    the smallest eigenvalue, which Krylov spaces do not notice).
+
+    Args:
+        n: the dimension of the matrix.
+        unseen: the share s of the width.
+
+    >>> count_least_steps(150_000, 0.02)
+    40
+    """
+    return min(n, math.ceil((math.log(1.648 * math.sqrt(n) / DOUBT) / math.sqrt(unseen) + 1) / 2))
+
+
 def find_extremes(
     product: Product,
     numbered: Numbered,
@@ -146,9 +174,10 @@ def find_extremes(
 
     All matrices are multiplied together, and each leaves when its residuals are small enough:
     ``residual <= max(tolerance * max(|smallest|, |largest|), c * eps * |T|)``. A residual says that an eigenvalue is
-    near, not that there is none beyond it: a start that is orthogonal to an eigenvector never finds it, and a single
-    start finds one copy of a multiple eigenvalue. With ``search.again`` further starts look beside what was found,
-    until one changes nothing.
+    near, not that there is none beyond it. Where the values of an end are small beside the largest magnitude, a random
+    vector nearly satisfies it, so there starts go at least as many steps as ``search.unseen`` takes. A single start
+    finds one copy of a multiple eigenvalue; with ``search.again`` further starts look beside what was found, until one
+    changes nothing.
 
     Args:
         product: multiplies matrices with vectors.
@@ -156,7 +185,8 @@ def find_extremes(
         points: the number p of matrices.
         like: a tensor of their dtype and device, whose last axis has their dimension n.
         search: what is searched for.
-        starts: starts (p, n) of their own, such as vectors that were found nearby.
+        starts: starts (p, n) of their own, such as vectors that were found nearby. What ``search.unseen`` promises
+            holds of random starts.
         vectors: whether the eigenvectors are returned.
 
     Returns:
@@ -233,6 +263,7 @@ def _run(
     dimensions = starts.shape[1] - (0 if beside is None else beside.vectors.shape[1])
     against, scale = (None, None) if beside is None else (beside.vectors, beside.scale)
     basis = Basis(starts, min(search.basis, dimensions), against, numbered, limit, scale)
+    enough = min(dimensions, count_least_steps(starts.shape[1], search.unseen))
     found: dict[int, _Found] = {}
     live = torch.arange(len(starts))
     for spent in range(1, int(budgets.max()) + 1):
@@ -251,7 +282,8 @@ def _run(
         if not complete and not bool(last.any()) and not _is_due(basis, search, dimensions, beside is not None):
             continue
         ritz = basis.find_ritz()
-        settled, good = _settle(ritz, search, limit, None if beside is None else beside.take(live), complete)
+        around = None if beside is None else beside.take(live)
+        settled, good = _settle(ritz, search, limit, around, complete, spent >= enough)
         leaving = settled | last
         for row in leaving.nonzero()[:, 0].tolist():
             found[int(live[row])] = _take(basis, ritz, row, search, vectors, bool(good[row]), spent)
@@ -275,8 +307,19 @@ def _is_due(basis: Basis, search: Search, dimensions: int, further: bool) -> boo
     return basis.size == basis.most or basis.size % max(1, basis.size // OFTEN) == 0
 
 
-def _settle(ritz: Ritz, search: Search, limit: float, beside: _Beside | None, complete: bool) -> tuple[Tensor, Tensor]:
-    """Which matrices need no further steps, (p,), and which of them have residuals that are small enough."""
+def _settle(
+    ritz: Ritz, search: Search, limit: float, beside: _Beside | None, complete: bool, enough: bool
+) -> tuple[Tensor, Tensor]:
+    """Which matrices need no further steps, (p,), and which of them have residuals that are small enough.
+
+    Args:
+        ritz: what is known of them.
+        search: what is searched for.
+        limit: the relative rounding error.
+        beside: what was found before.
+        complete: whether there are no further steps.
+        enough: whether there were enough steps for weak ends.
+    """
     if ritz.count < search.wanted and not complete:
         nothing = torch.zeros(len(ritz.values), dtype=torch.bool)
         return nothing, nothing
@@ -287,6 +330,9 @@ def _settle(ritz: Ritz, search: Search, limit: float, beside: _Beside | None, co
     if beside is not None:  # what is not among the wanted ones need not be known well
         good[:, low] |= (ritz.values - ritz.residuals)[:, low] > beside.low[:, None]
         good[:, high] |= (ritz.values + ritz.residuals)[:, high] < beside.high[:, None]
+    if not enough and not complete:
+        weak = ritz.values.abs() < WEAK * scale[:, None]
+        good, futile = good & ~weak, futile & ~weak
     done = good | futile
     settled, converged = (each[:, low].all(dim=1) & each[:, high].all(dim=1) for each in (done, good))
     return settled | complete, converged

@@ -102,9 +102,9 @@ class Spectrum(Computation):
 
     def describe_unresolved(self, counts: str) -> str:
         return (
-            f"eigenvalues of the {NAMES[self.operator]} at {counts} did not reach the tolerance within "
-            f"{self.settings.products:,} products: their residuals say how far they are off; allow more with "
-            "--curvature_products"
+            f"eigenvalues of the {NAMES[self.operator]} at {counts} did not settle within "
+            f"{self.settings.products:,} products: their residuals are above the tolerance, or others may lie beyond "
+            "them; allow more with --curvature_products"
         )
 
     def __call__(self, derivatives: Derivatives) -> Spectral:

@@ -196,10 +196,11 @@ class CurvatureConfig(Config):
     curvature_tolerance: Positive = 1e-3
     """Residual at which an eigenvalue counts as found, as a share of the largest magnitude among the eigenvalues."""
     curvature_products: Count = 300
-    """Most products with the operator at a point; eigenvalues that are not found by then are stored with the residuals
-    that they have."""
+    """Most products with the operator at a point, of all starts together; eigenvalues that have not settled by then are
+    counted, and stored with the residuals that they have."""
     second_start: bool = False
-    """Whether a second random start looks for eigenvalues that the first one missed."""
+    """Whether further random starts look beside what was found for eigenvalues that the first one missed, such as
+    copies; lists of several eigenvalues do so always."""
     curvature_seed: Seed = 0
     """Seed of random starts and probes, which all points share."""
 

@@ -51,7 +51,6 @@ class _RatioMaps(Study):
             configs[f"{name}-map"] = SurveyConfig(
                 **copy_problem(training), checkpoint=name, directions=("random", "random"), normalize="filter",
                 ignore="biasbn", splits=("train",), metrics=METRICS, curvature_parameters=("matrices",),
-                # At 5e-3 the first vectors pass for eigenvectors of the smallest eigenvalue, since most are close to 0.
                 curvature_tolerance=1e-3, curvature_products=100,
                 grid=(9 if scale == "small" else 51,), examples="256" if scale == "small" else "all",
             )  # fmt: skip
