@@ -197,6 +197,16 @@ def test_points_that_have_not_converged_are_counted_once() -> None:
         surveyed(around(nn.Tanh()), ROWS)
 
 
+def test_a_ratio_is_not_resolved_where_the_search_was_too_short_to_see_its_weaker_end() -> None:
+    """However small its residuals are: the Hessian of softmax regression is never negative."""
+    module = nn.Linear(6, 5)
+    with pytest.warns(Caution, match="did not settle within 3 products"):
+        short = surveyed(module, ROWS, "hessian_ratio", curvature=la.CurvatureSettings(products=3, tolerance=0.9))
+    assert np.isinf(short["test_hessian_ratio_residual"]).all()
+    whole = surveyed(module, ROWS, "hessian_ratio", curvature=la.CurvatureSettings(tolerance=0.9))
+    assert np.isfinite(whole["test_hessian_ratio_residual"]).all()
+
+
 def test_a_point_whose_loss_is_not_finite_is_stored_as_such_and_the_rest_is_right() -> None:
     module = around(nn.Softplus())
     found = surveyed(module, ROWS, grid=(-0.01, 0.0, 3e38))["test_hessian_max"]

@@ -163,6 +163,8 @@ class TestExtremes:
         torch.testing.assert_close(found.bottom, torch.full((20, 1), negative[0]).double(), rtol=0.01, atol=0.0)
         one = find_extremes(diagonal(values), number_from(n), 1, values, Search(most_products=20))
         assert not one.converged.any()
+        assert not one.seen.any()
+        assert found.seen.all()
 
     def test_leave_less_unseen_than_a_search_allows(self) -> None:
         """An eigenvalue just as far beyond the others as is not to be missed, from 500 starts; residuals all pass."""

@@ -75,7 +75,8 @@ class Extremes:
         top_vectors: The vectors y (p, top, n); None unless they were asked for.
         bottom_vectors: Likewise, (p, bottom, n).
         products: The number of products with each matrix, (p,).
-        converged: Whether all residuals of a matrix are as small as was asked for, (p,).
+        converged: Whether all residuals of a matrix are as small as was asked for, and it is :attr:`seen`, (p,).
+        seen: Whether weak ends of a matrix took as many steps as were asked for, so that little lies beyond, (p,).
         scale: The largest magnitude that was found in each spectrum, (p,): a lower bound of the norm.
     """
 
@@ -87,6 +88,7 @@ class Extremes:
     bottom_vectors: Tensor | None
     products: Tensor
     converged: Tensor
+    seen: Tensor
     scale: Tensor
 
 
@@ -98,6 +100,7 @@ class _Found:
     residuals: Tensor
     vectors: Tensor | None
     converged: bool
+    seen: bool
     products: int
 
     @property
@@ -120,6 +123,7 @@ class _Found:
             torch.cat([self.residuals, other.residuals])[order],
             vectors,
             self.converged and other.converged,
+            self.seen,
             self.products + other.products,
         )
 
@@ -283,10 +287,10 @@ def _run(
             continue
         ritz = basis.find_ritz()
         around = None if beside is None else beside.take(live)
-        settled, good = _settle(ritz, search, limit, around, complete, spent >= enough)
+        settled, good, seen = _settle(ritz, search, limit, around, complete, spent >= enough)
         leaving = settled | last
         for row in leaving.nonzero()[:, 0].tolist():
-            found[int(live[row])] = _take(basis, ritz, row, search, vectors, bool(good[row]), spent)
+            found[int(live[row])] = _take(basis, ritz, row, search, vectors, bool(good[row]), bool(seen[row]), spent)
         staying = (~leaving).nonzero()[:, 0]
         if len(staying) < len(live):
             live = live[staying]
@@ -309,8 +313,8 @@ def _is_due(basis: Basis, search: Search, dimensions: int, further: bool) -> boo
 
 def _settle(
     ritz: Ritz, search: Search, limit: float, beside: _Beside | None, complete: bool, enough: bool
-) -> tuple[Tensor, Tensor]:
-    """Which matrices need no further steps, (p,), and which of them have residuals that are small enough.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Which matrices need no further steps, (p,), which of them have converged, and which are seen.
 
     Args:
         ritz: what is known of them.
@@ -322,7 +326,7 @@ def _settle(
     """
     if ritz.count < search.wanted and not complete:
         nothing = torch.zeros(len(ritz.values), dtype=torch.bool)
-        return nothing, nothing
+        return nothing, nothing, nothing
     low, high = slice(0, search.bottom), slice(max(0, ritz.count - search.top), ritz.count)
     scale = ritz.scale if beside is None else torch.maximum(ritz.scale, beside.scale)
     bound = max(search.tolerance, limit) * scale[:, None]
@@ -330,12 +334,13 @@ def _settle(
     if beside is not None:  # what is not among the wanted ones need not be known well
         good[:, low] |= (ritz.values - ritz.residuals)[:, low] > beside.low[:, None]
         good[:, high] |= (ritz.values + ritz.residuals)[:, high] < beside.high[:, None]
-    if not enough and not complete:
-        weak = ritz.values.abs() < WEAK * scale[:, None]
-        good, futile = good & ~weak, futile & ~weak
-    done = good | futile
-    settled, converged = (each[:, low].all(dim=1) & each[:, high].all(dim=1) for each in (done, good))
-    return settled | complete, converged
+    far = ritz.values.abs() >= WEAK * scale[:, None]
+    if enough or complete:
+        far[:] = True
+    settled, converged, seen = (
+        each[:, low].all(dim=1) & each[:, high].all(dim=1) for each in ((good | futile) & far, good & far, far)
+    )
+    return settled | complete, converged, seen
 
 
 def _choose_kept(size: int, search: Search) -> tuple[int, int]:
@@ -346,13 +351,16 @@ def _choose_kept(size: int, search: Search) -> tuple[int, int]:
     return low, high
 
 
-def _take(basis: Basis, ritz: Ritz, row: int, search: Search, vectors: bool, converged: bool, spent: int) -> _Found:
+def _take(
+    basis: Basis, ritz: Ritz, row: int, search: Search, vectors: bool, converged: bool, seen: bool, spent: int
+) -> _Found:
     ends = _list_ends(ritz.count, search)
     return _Found(
         ritz.values[row, ends],
         ritz.residuals[row, ends],
         basis.combine(ritz.shares[row, :, ends], row) if vectors else None,
         converged,
+        seen,
         spent,
     )
 
@@ -360,9 +368,8 @@ def _take(basis: Basis, ritz: Ritz, row: int, search: Search, vectors: bool, con
 def _give_up(search: Search, like: Tensor, vectors: bool, spent: int) -> _Found:
     """What is known of a matrix whose products are not finite."""
     unknown = torch.full((search.wanted,), float("nan"), dtype=torch.float64)
-    return _Found(
-        unknown, unknown, like.new_full((search.wanted, like.shape[1]), float("nan")) if vectors else None, False, spent
-    )
+    nowhere = like.new_full((search.wanted, like.shape[1]), float("nan")) if vectors else None
+    return _Found(unknown, unknown, nowhere, converged=False, seen=False, products=spent)
 
 
 def _list_ends(count: int, search: Search) -> list[int]:
@@ -403,5 +410,6 @@ def _gather(found: list[_Found], search: Search, like: Tensor, vectors: bool) ->
         side(held, search.bottom, False) if vectors else None,
         torch.tensor([one.products for one in found]),
         torch.tensor([one.converged for one in found]),
+        torch.tensor([one.seen for one in found]),
         torch.tensor([one.scale for one in found], dtype=torch.float64),
     )
