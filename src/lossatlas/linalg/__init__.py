@@ -1,8 +1,9 @@
 """Linear algebra on plain tensors: weight vectors, and the spectra of matrices that are given as products."""
 
-from lossatlas.linalg.extremes import Extremes, Search, count_least_steps, find_extremes
+from lossatlas.linalg.extremes import count_least_steps, find_extremes
 from lossatlas.linalg.krylov import Numbered, Product, find_precision_limit
 from lossatlas.linalg.quadrature import Quadrature, find_quadrature
+from lossatlas.linalg.search import Extremes, Search
 from lossatlas.linalg.trace import Trace, estimate_trace, find_half_width
 from lossatlas.linalg.vectors import combine, form_gram, gram_schmidt
 
