@@ -32,7 +32,7 @@ class AverageRise:
     """The mean rise of the loss under random steps, (p,), float64, with its standard error over pairs of steps.
 
     The standard error is not below what the rounding of the loss may be: that of steps which are too small for the
-    precision looks like their spread, and is none.
+    precision looks like their spread, which it is not.
     """
 
     value: Tensor
