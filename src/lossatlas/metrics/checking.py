@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from lossatlas.data import Split
-from lossatlas.engine import Engine, Metric
-from lossatlas.engine.measuring import run_computation
+from lossatlas.engine import Engine, Metric, run_computation
 from lossatlas.metrics.metric import group_by_computation, join_computations
 
 __all__ = ["check_computations"]

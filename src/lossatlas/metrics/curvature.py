@@ -19,8 +19,7 @@ from lossatlas.curvatures import (
     looks_again,
 )
 from lossatlas.data import Split
-from lossatlas.engine import Derivatives, Evaluation, Network
-from lossatlas.engine.second_order import check_operator
+from lossatlas.engine import Derivatives, Evaluation, Network, check_operator
 from lossatlas.errors import BadInput
 from lossatlas.linalg import Extremes, Trace
 from lossatlas.losses import Loss

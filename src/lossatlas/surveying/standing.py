@@ -9,9 +9,8 @@ from torch import Tensor
 
 from lossatlas.charts import Plane
 from lossatlas.data import Split
-from lossatlas.engine import Derivatives, Evaluation, Plan, StreamingMetric
+from lossatlas.engine import EVAL_BATCH_SIZE, Derivatives, Evaluation, Plan, StreamingMetric, engine_for
 from lossatlas.engine.buffers.frozen import FrozenStatistics
-from lossatlas.engine.setup import EVAL_BATCH_SIZE, engine_for
 from lossatlas.metrics import choose_streaming_metrics
 from lossatlas.problem import Problem
 from lossatlas.schema import name_variable

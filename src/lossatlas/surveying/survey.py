@@ -23,11 +23,21 @@ from lossatlas.charts import CoefficientChart, RepeatedSlice
 from lossatlas.curvatures import CurvatureSettings
 from lossatlas.data import Split, name_splits
 from lossatlas.describing import count_things
-from lossatlas.engine import BuffersPolicy, Derivatives, Engine, Metric, Plan, StreamingMetric
-from lossatlas.engine.checking import check_network
-from lossatlas.engine.measuring import check_derived, run_computation
-from lossatlas.engine.setup import EVAL_BATCH_SIZE, engine_for, find_device
-from lossatlas.engine.usual import choose_policy
+from lossatlas.engine import (
+    EVAL_BATCH_SIZE,
+    BuffersPolicy,
+    Derivatives,
+    Engine,
+    Metric,
+    Plan,
+    StreamingMetric,
+    check_derived,
+    check_network,
+    choose_policy,
+    engine_for,
+    find_device,
+    run_computation,
+)
 from lossatlas.errors import BadInput, Caution
 from lossatlas.losses import Loss
 from lossatlas.metrics import Computation, check_computations, choose_metrics, group_by_computation, join_computations
