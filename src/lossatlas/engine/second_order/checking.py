@@ -13,7 +13,7 @@ from lossatlas.engine.network import Network
 from lossatlas.engine.operators import OPERATORS
 from lossatlas.engine.private import force_plain_attention
 from lossatlas.engine.second_order.comparison import COMPARED, FINE, PERTURBED, compare, split_calls
-from lossatlas.engine.second_order.locating import find_layer
+from lossatlas.engine.second_order.locating import find_faulty
 from lossatlas.engine.second_order.rounding import tell_of_rounding
 from lossatlas.engine.second_order.widening import widen
 from lossatlas.errors import BadInput, LossatlasError, ModelFailure, format_error, make_unknown_error
@@ -37,7 +37,7 @@ def check_operator(network: Network, split: Split, name: str) -> None:
 
     Raises:
         BadInput: an unknown name, the examples of a batch are normalised together, the losses have no gradient, a layer
-            has no second derivatives, or the operator is not defined for the loss.
+            or the loss has no correct second derivatives, or the operator is not defined for the loss.
 
     Warns:
         Caution: the module's weights have fewer than 32 bits; with the size of the error.
@@ -77,7 +77,7 @@ def _check_products(network: Network, batch: Batch, name: str) -> None:
     """Compare products with differences.
 
     Raises:
-        BadInput: they differ, or there are none.
+        BadInput: they differ, or there are none; the loss or the layer that is at fault is named.
     """
     said = None
     for twin, wide, exact in (widen(network, batch), (network, batch, False)):  # 64 bits may be what it cannot do
@@ -90,15 +90,14 @@ def _check_products(network: Network, batch: Batch, name: str) -> None:
             said = format_error(error)
     if said is None and exact:
         return
-    layer = find_layer(twin, wide, name, broken=said is not None)
-    if said is None and layer is None:
-        return
-    where, why = layer or ("the model", said or "")
-    raise ModelFailure(
-        f"{where} has no correct second derivatives, which the {name} needs: {why.rstrip('.')}; use another one, or "
-        "write its backward pass in operations of torch, without detach(), NumPy, once_differentiable and reentrant "
-        "checkpoints"
-    )
+    faulty = find_faulty(twin, wide, name, said)
+    if faulty is not None:
+        where, why = faulty
+        raise ModelFailure(
+            f"{where} has no correct second derivatives, which the {name} needs: {why.rstrip('.')}; use another one, "
+            "or write it and its backward pass in operations of torch, without detach(), NumPy, once_differentiable "
+            "and reentrant checkpoints"
+        )
 
 
 def _try_network(network: Network, batch: Batch, name: str, *, exact: bool) -> str | None:

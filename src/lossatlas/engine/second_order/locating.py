@@ -1,4 +1,4 @@
-"""Which layer of a network has wrong second derivatives, found by calling each by itself."""
+"""Which layer of a network, or whether its loss, has wrong second derivatives: each is called by itself."""
 
 from __future__ import annotations
 
@@ -19,32 +19,63 @@ from lossatlas.errors import format_error
 from lossatlas.streams import make_generator
 from lossatlas.types import Batch, Outputs, Params
 
-__all__ = ["find_layer"]
+__all__ = ["find_faulty"]
 
 
-def find_layer(network: Network, batch: Batch, operator: str, *, broken: bool) -> tuple[str, str] | None:
-    """The innermost layer whose products are wrong by themselves, and how, in words.
+def find_faulty(network: Network, batch: Batch, operator: str, said: str | None) -> tuple[str, str] | None:
+    """Find what makes products wrong: its name, and how its own are wrong, in words.
 
     Args:
         network: in 64 bits where that is possible.
         batch: a few examples.
         operator: of which there are products.
-        broken: whether the network as a whole is wrong, so that layers which contain others are suspect, too.
+        said: how those of the network as a whole are wrong, in words; None if they are not, as far as is known: then
+            layers without others inside are looked at, and nothing is named unless one of them is wrong.
     """
-    try:
-        calls = list(_record_calls(network, batch))
-    except Exception:  # a hook may see anything
-        return None
-    for name, part, args, kwargs in calls:
-        if not broken and any(part.children()):
+    loss = network.loss
+    if said is not None and not loss.sees_network and (own := _try_loss(network, batch)) is not None:
+        return f"the loss {loss.record}", own
+    passed: set[str] = set()
+    for name, part, args, kwargs in _record_calls(network, batch):
+        if said is None and any(part.children()):
             continue
         try:
-            said = _try_layer(part, args, kwargs, operator)
+            own = _try_layer(part, args, kwargs, operator)
         except _NotAlone:
             continue
-        if said is not None:
-            return f"layer {name!r} ({type(part).__name__})" if name else "the model", said
-    return None
+        if own is not None:
+            return f"layer {name!r} ({type(part).__name__})" if name else "the model", own
+        passed.add(name)
+    if said is None:
+        return None
+    if loss.sees_network:  # what is not the network's is its own
+        return f"the loss {loss.record}" if "" in passed else f"the model or the loss {loss.record}", said
+    return "the model", said
+
+
+def _try_loss(network: Network, batch: Batch) -> str | None:
+    """How the second derivatives of the loss in the outputs are wrong, in words; of one that is given outputs."""
+    try:
+        with torch.no_grad():
+            given, spec = tree_flatten(network.respond({}, batch))
+        free = [i for i, leaf in enumerate(given) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+        point = {f"{VALUE} {i}": given[i].detach() for i in free}
+
+        def respond(leaves: Params) -> Outputs:
+            own = [leaves[f"{VALUE} {i}"].clone() if i in free else leaf for i, leaf in enumerate(given)]
+            return tree_unflatten(own, spec)
+
+        def judge(outputs: Outputs) -> Tensor:
+            return network.judge(outputs, batch)[1].sum()
+
+        watch = WatchingWidth()
+        with watch:
+            value = judge(respond(make_leaves(point)))
+    except Exception:  # such as a forward pass that needs gradients
+        return None
+    if not value.requires_grad:
+        return None
+    return _compare_alone("hessian", respond, judge, point, exact=not watch.seen and value.dtype == torch.float64)
 
 
 class _NotAlone(Exception):
@@ -77,9 +108,20 @@ def _try_layer(part: nn.Module, args: Any, kwargs: Any, name: str) -> str | None
         raise _NotAlone from error
     if not value.requires_grad:
         return None
-    exact = not watch.seen and value.dtype == torch.float64
+    return _compare_alone(name, respond, _weigh, point, exact=not watch.seen and value.dtype == torch.float64)
+
+
+def _compare_alone(
+    operator: str,
+    respond: Callable[[Params], Outputs],
+    judge: Callable[[Outputs], Tensor],
+    point: Params,
+    *,
+    exact: bool,
+) -> str | None:
+    """How products of a part of a network are wrong, in words."""
     try:
-        return compare(COMPARED[name](respond, _weigh), point, FINE if exact else COARSE)
+        return compare(COMPARED[operator](respond, judge), point, FINE if exact else COARSE)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # torch says that there are none
@@ -110,8 +152,11 @@ def _record_calls(network: Network, batch: Batch) -> Iterator[tuple[str, nn.Modu
 
         return note
 
-    with _hooked(network.module, begin, end), torch.no_grad():
-        network.handed.called(network.module, {}, batch)
+    try:
+        with _hooked(network.module, begin, end), torch.no_grad():
+            network.handed.called(network.module, {}, batch)
+    except Exception:  # a hook may see anything
+        return
     for name, (layer, args, kwargs) in ended.items():
         yield name, layer, args, kwargs
 
