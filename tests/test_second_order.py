@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import re
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, grad, jacrev
 
 import lossatlas as la
-from lossatlas.errors import BadInput
+from lossatlas.engine.second_order.comparison import HessianProducts, sample_direction
+from lossatlas.errors import BadInput, Caution
 
 ROWS = torch.randn(20, 6, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(20) % 5
@@ -19,12 +25,17 @@ def make_network(*inside: nn.Module) -> nn.Sequential:
     return nn.Sequential(nn.Linear(6, 8), *(inside or (nn.Tanh(),)), nn.Linear(8, 5))
 
 
-def surveyed(module: nn.Module, metric: str = "hessian_max", loss: la.Loss | None = None) -> la.Survey:
-    """A survey of a metric of curvature at the network itself."""
+def surveyed(
+    module: nn.Module, metric: str = "hessian_max", loss: la.Loss | None = None, tolerance: float = 1e-3
+) -> la.Survey:
+    """A survey of a metric of curvature at the network itself, in its own precision."""
     start = torch.nn.utils.parameters_to_vector(module.parameters()).detach()
     chart = la.Plane(start, torch.eye(1, len(start)).to(start))
     problem = la.Problem(module, loss or la.CrossEntropy())
-    return la.survey(chart, {"u": np.zeros(1)}, problem, {"test": (ROWS, LABELS)}, metrics=[metric], plan="loop")
+    return la.survey(
+        chart, {"u": np.zeros(1)}, problem, {"test": (ROWS.to(start), LABELS)}, metrics=[metric], plan="loop",
+        curvature=la.CurvatureSettings(tolerance=tolerance),
+    )  # fmt: skip
 
 
 def focal(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -72,3 +83,120 @@ class TestWhatIsNamed:
             return (1 - (-losses).exp()) ** 2 * losses
 
         assert np.isfinite(surveyed(make_network(), loss=la.PerExample(whole))["test_hessian_max"]).all()
+
+
+class Autocast(nn.Module):
+    """A network that enters autocast by itself."""
+
+    def __init__(self, inside: nn.Module) -> None:
+        super().__init__()
+        self.inside = inside
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            outputs: Tensor = self.inside(x)
+        return outputs.to(x.dtype)
+
+
+class Cast(nn.Module):
+    """A layer in numbers of its own: by a cast, by a function that is told so, or by writing into a buffer."""
+
+    def __init__(self, dtype: torch.dtype, way: str = "to") -> None:
+        super().__init__()
+        self.dtype, self.way = dtype, way
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.way == "method":
+            return {torch.float16: x.half, torch.bfloat16: x.bfloat16}[self.dtype]().tanh().to(x.dtype)
+        if self.way == "softmax":
+            return torch.softmax(x, dim=-1, dtype=self.dtype).to(x.dtype)
+        if self.way == "buffer":
+            return torch.empty(x.shape, dtype=self.dtype).copy_(x).tanh().to(x.dtype)
+        return x.to(self.dtype).tanh().to(x.dtype)
+
+
+def find_spectrum(module: nn.Module) -> Tensor:
+    """All eigenvalues of the Hessian, ascending, from a dense one in float64, which autocast leaves alone."""
+    module = copy.deepcopy(module).double()
+    own = {name: value.detach() for name, value in module.named_parameters()}
+
+    def mean_loss(flat: Tensor) -> Tensor:
+        parts = flat.split([value.numel() for value in own.values()])
+        point = {name: part.view_as(own[name]) for name, part in zip(own, parts, strict=True)}
+        return nn.functional.cross_entropy(functional_call(module, point, ROWS.double()), LABELS)
+
+    return torch.linalg.eigvalsh(jacrev(grad(mean_loss))(torch.cat([value.flatten() for value in own.values()])))
+
+
+def read_caution(said: pytest.WarningsRecorder, formats: str) -> tuple[float, float]:
+    """What a single warning says that products and eigenvalues are off by."""
+    (line,) = (str(each.message) for each in said)
+    found = re.search(
+        rf"computes in {formats} .* is off by ([\d.e-]+) of its size, .* by ([\d.e-]+) of the largest", line
+    )
+    assert found is not None, line
+    return float(found[1]), float(found[2])
+
+
+class TestNumbersOfFewBits:
+    def test_under_autocast_the_error_that_residuals_do_not_show_is_told(self) -> None:
+        module = Autocast(make_network())
+        with pytest.warns(Caution) as said:
+            found = surveyed(module, tolerance=1e-5)
+        share, limit = read_caution(said, "bfloat16")
+        largest = float(find_spectrum(module)[-1])
+        error = abs(float(found["test_hessian_max"][0]) - largest)
+        assert float(found["test_hessian_max_residual"][0]) < error / 10
+        assert error < limit * largest
+        assert 1e-3 < share < 0.05
+
+    @pytest.mark.parametrize("way", ["to", "method", "softmax", "buffer"])
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    def test_so_is_that_of_casts(self, dtype: torch.dtype, way: str) -> None:
+        with pytest.warns(Caution) as said:
+            surveyed(make_network(Cast(dtype, way)))
+        share, limit = read_caution(said, str(dtype).removeprefix("torch."))
+        eps = torch.finfo(dtype).eps
+        assert eps / 50 < share < 10 * eps
+        assert limit == pytest.approx(max(eps, share), rel=0.05)
+
+    def test_the_error_told_is_that_of_a_product(self) -> None:
+        """Of layers that differ in a cast alone, which the one in 64 bits is without."""
+        narrow, wide = (make_network(Cast(dtype)) for dtype in (torch.bfloat16, torch.float64))
+        batch = ROWS[[0, 19]], LABELS[[0, 19]]
+        products = []
+        for module, kind in ((narrow, torch.float32), (wide.double(), torch.float64)):
+            point = {name: value.detach() for name, value in sorted(module.named_parameters())}
+
+            def judge(outputs: Tensor) -> Tensor:
+                return nn.functional.cross_entropy(outputs, batch[1], reduction="sum")
+
+            operator = HessianProducts(
+                lambda leaves, m=module, k=kind: functional_call(m, leaves, batch[0].to(k)), judge
+            )
+            product = operator.multiply(point, sample_direction(point, 0))
+            products.append(torch.cat([product[name].flatten().double() for name in point]))
+        error = float((products[0] - products[1]).norm() / products[1].norm())
+        with pytest.warns(Caution) as said:
+            surveyed(narrow)
+        assert read_caution(said, "bfloat16")[0] == pytest.approx(error, rel=0.05)
+
+    def test_nothing_is_told_where_products_have_all_their_bits(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            surveyed(make_network(Cast(torch.float32)))
+            surveyed(Autocast(make_network()).double())
+
+    def test_of_networks_in_64_bits_casts_to_32_are_told(self) -> None:
+        with pytest.warns(Caution) as said:
+            surveyed(make_network(Cast(torch.float32)).double(), "ggn_max")
+        share, _ = read_caution(said, "float32")
+        assert 1e-9 < share < 1e-6
+
+    def test_a_cut_in_a_layer_that_casts_is_found(self) -> None:
+        class Cut(Cast):
+            def forward(self, x: Tensor) -> Tensor:
+                return x * super().forward(x).detach()
+
+        with pytest.raises(BadInput, match=r"^layer '1' \(Cut\) has no correct second derivatives"):
+            surveyed(make_network(Cut(torch.bfloat16)))

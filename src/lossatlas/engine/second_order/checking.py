@@ -15,7 +15,7 @@ from lossatlas.engine.private import force_plain_attention
 from lossatlas.engine.second_order.comparison import COMPARED, FINE, PERTURBED, compare, split_calls
 from lossatlas.engine.second_order.locating import find_faulty
 from lossatlas.engine.second_order.rounding import tell_of_rounding
-from lossatlas.engine.second_order.widening import widen
+from lossatlas.engine.second_order.widening import Arithmetic, list_arithmetics
 from lossatlas.errors import BadInput, LossatlasError, ModelFailure, format_error, make_unknown_error
 from lossatlas.types import Batch
 
@@ -40,7 +40,8 @@ def check_operator(network: Network, split: Split, name: str) -> None:
             or the loss has no correct second derivatives, or the operator is not defined for the loss.
 
     Warns:
-        Caution: the module's weights have fewer than 32 bits; with the size of the error.
+        Caution: the module's weights have fewer than 32 bits, or its forward pass or the loss computes in fewer bits
+            than the weights have; with the size of the error.
     """
     if name not in OPERATORS:
         raise make_unknown_error("operator", name, list(OPERATORS))
@@ -59,7 +60,7 @@ def check_operator(network: Network, split: Split, name: str) -> None:
         with suppress(torch.OutOfMemoryError):  # a copy in 64 bits may not fit where products do
             _check_products(network, batch, name)
         if not network.handed.operators:
-            tell_of_rounding(network, batch)
+            tell_of_rounding(network, batch, name)
     network.handed.operators.add(name)
 
 
@@ -80,17 +81,19 @@ def _check_products(network: Network, batch: Batch, name: str) -> None:
         BadInput: they differ, or there are none; the loss or the layer that is at fault is named.
     """
     said = None
-    for twin, wide, exact in (widen(network, batch), (network, batch, False)):  # 64 bits may be what it cannot do
+    for arithmetic in list_arithmetics(network, batch):  # 64 bits may be what it cannot do
         try:
-            said = _try_network(twin, wide, name, exact=exact)
+            with arithmetic.in_force():
+                said = _try_network(arithmetic, name)
             break
         except (LossatlasError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # torch's own, or the user's
             said = format_error(error)
-    if said is None and exact:
+    if said is None and arithmetic.exact:
         return
-    faulty = find_faulty(twin, wide, name, said)
+    with arithmetic.in_force():
+        faulty = find_faulty(arithmetic.network, arithmetic.batch, name, said)
     if faulty is not None:
         where, why = faulty
         raise ModelFailure(
@@ -100,16 +103,17 @@ def _check_products(network: Network, batch: Batch, name: str) -> None:
         )
 
 
-def _try_network(network: Network, batch: Batch, name: str, *, exact: bool) -> str | None:
+def _try_network(arithmetic: Arithmetic, name: str) -> str | None:
     """How products of a network are wrong, in words; None if they are right, or nothing can be said.
 
     Raises:
         Exception: torch has no second derivatives of a layer.
     """
+    network = arithmetic.network
     own = dict(network.module.named_parameters(remove_duplicate=False))
-    compared = COMPARED[name](*split_calls(network, batch))
+    compared = COMPARED[name](*split_calls(network, arithmetic.batch))
     for step in PERTURBED:
         point = perturb({each: own[each] for each in sorted(network.varied)}, step)
-        if (said := compare(compared, point, FINE if exact else None)) is not None:
+        if (said := compare(compared, point, FINE if arithmetic.exact else None)) is not None:
             return said
     return None

@@ -75,7 +75,7 @@ def _try_loss(network: Network, batch: Batch) -> str | None:
         return None
     if not value.requires_grad:
         return None
-    return _compare_alone("hessian", respond, judge, point, exact=not watch.seen and value.dtype == torch.float64)
+    return _compare_alone("hessian", respond, judge, point, watch)
 
 
 class _NotAlone(Exception):
@@ -108,7 +108,7 @@ def _try_layer(part: nn.Module, args: Any, kwargs: Any, name: str) -> str | None
         raise _NotAlone from error
     if not value.requires_grad:
         return None
-    return _compare_alone(name, respond, _weigh, point, exact=not watch.seen and value.dtype == torch.float64)
+    return _compare_alone(name, respond, _weigh, point, watch)
 
 
 def _compare_alone(
@@ -116,12 +116,14 @@ def _compare_alone(
     respond: Callable[[Params], Outputs],
     judge: Callable[[Outputs], Tensor],
     point: Params,
-    *,
-    exact: bool,
+    watch: WatchingWidth,
 ) -> str | None:
-    """How products of a part of a network are wrong, in words."""
+    """How products of a part of a network are wrong, in words; numbers of 16 bits are too coarse to say."""
+    limits = None if watch.list_narrower(torch.float32) else COARSE if watch.list_narrower(torch.float64) else FINE
     try:
-        return compare(COMPARED[operator](respond, judge), point, FINE if exact else COARSE)
+        return compare(
+            COMPARED[operator](respond, judge), point, None if watch.list_narrower(torch.float32) else limits
+        )
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # torch says that there are none
