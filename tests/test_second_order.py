@@ -26,7 +26,11 @@ def make_network(*inside: nn.Module) -> nn.Sequential:
 
 
 def surveyed(
-    module: nn.Module, metric: str = "hessian_max", loss: la.Loss | None = None, tolerance: float = 1e-3
+    module: nn.Module,
+    metric: str = "hessian_max",
+    loss: la.Loss | None = None,
+    tolerance: float = 1e-3,
+    buffers: la.BuffersPolicy | None = None,
 ) -> la.Survey:
     """A survey of a metric of curvature at the network itself, in its own precision."""
     start = torch.nn.utils.parameters_to_vector(module.parameters()).detach()
@@ -34,7 +38,7 @@ def surveyed(
     problem = la.Problem(module, loss or la.CrossEntropy())
     return la.survey(
         chart, {"u": np.zeros(1)}, problem, {"test": (ROWS.to(start), LABELS)}, metrics=[metric], plan="loop",
-        curvature=la.CurvatureSettings(tolerance=tolerance),
+        curvature=la.CurvatureSettings(tolerance=tolerance), buffers=buffers,
     )  # fmt: skip
 
 
@@ -200,3 +204,35 @@ class TestNumbersOfFewBits:
 
         with pytest.raises(BadInput, match=r"^layer '1' \(Cut\) has no correct second derivatives"):
             surveyed(make_network(Cut(torch.bfloat16)))
+
+
+class TestStatistics:
+    @pytest.mark.parametrize("metric", ["hessian_max", "gradient_norm"])
+    @pytest.mark.parametrize("policy", ["reestimated", "interpolated"])
+    def test_that_they_are_held_fixed_is_told_once(self, policy: str, metric: str) -> None:
+        networks = [make_network(nn.BatchNorm1d(8)).eval() for _ in range(2)]
+        networks[1][0].weight.data += 0.1
+        buffers = la.InterpolatedStatistics() if policy == "interpolated" else la.ReestimatedStatistics((ROWS, LABELS))
+        with pytest.warns(Caution) as said:
+            la.survey(
+                la.Simplex.between(networks), {"u": np.array([0.0, 0.5])}, la.Problem(networks[0], la.CrossEntropy()),
+                {"test": (ROWS, LABELS)}, metrics=[metric], plan="loop", buffers=buffers,
+            )  # fmt: skip
+        (line,) = (str(each.message) for each in said)
+        assert line.startswith("derivatives hold the statistics of normalisation of each point fixed")
+        assert policy in line
+
+    def test_nothing_is_told_of_those_of_the_network_or_where_there_are_none(self) -> None:
+        module = make_network()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            surveyed(make_network(nn.BatchNorm1d(8)).eval())
+            surveyed(module, buffers=la.ReestimatedStatistics((ROWS, LABELS)))
+
+    @pytest.mark.parametrize(
+        ("tracks", "way"), [(True, r"\(--buffers frozen\)"), (False, r"\(track_running_stats=True\)")]
+    )
+    def test_those_of_the_batch_are_refused_with_a_way_that_is_right(self, tracks: bool, way: str) -> None:
+        module = make_network(nn.BatchNorm1d(8, track_running_stats=tracks)).eval()
+        with pytest.raises(BadInput, match=rf"^the hessian is not that of the split: [^(]*{way}$"):
+            surveyed(module, buffers=la.BatchStatistics())

@@ -62,6 +62,8 @@ class _Mean:
 class Derivatives:
     """Derivatives of the mean loss over a split at p points, accumulated over batches with exact weights.
 
+    Statistics of normalisation are held fixed, also where each point has its own.
+
     The mean loss is ``sum_i w_i l_i / sum_i w_i`` with weights w of examples that do not depend on the point: sums of
     weighted losses over batches are differentiated, and divided by the sum of all weights.
     """
@@ -113,7 +115,12 @@ class Derivatives:
         return total / _check_counted(counted)
 
     def gradient(self) -> Tensor:
-        """Compute the gradients (p, n)."""
+        """Compute the gradients (p, n), at fixed statistics of normalisation.
+
+        Warns:
+            Caution: these depend on the point; once for a network.
+        """
+        self._of.network.tell_of_statistics()
         counted = 0.0
 
         def part(batch: Batch) -> Tensor:

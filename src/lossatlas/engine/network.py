@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+import warnings
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
@@ -28,7 +29,7 @@ from lossatlas.engine.private import (
 )
 from lossatlas.engine.purity import equal
 from lossatlas.engine.sequential import merge_layers
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, Caution
 from lossatlas.hashing import fingerprint
 from lossatlas.losses import Loss
 from lossatlas.problem import Problem
@@ -148,6 +149,23 @@ class Network:
                 "the loss has no gradient in the weights: the forward pass or the loss works under torch.no_grad, or "
                 "with integers; leave out what needs a gradient"
             )
+
+    def tell_of_statistics(self) -> None:
+        """Warn, once, that derivatives hold statistics fixed which points have of their own.
+
+        Warns:
+            Caution: layers normalise by statistics that depend on the point.
+        """
+        if not (self.varies_buffers and self.has_statistics) or self.handed.statistics_told:
+            return
+        self.handed.statistics_told = True
+        warnings.warn(
+            f"derivatives hold the statistics of normalisation of each point fixed ({self.buffers}): a Hessian or a "
+            "gradient is that of the loss at fixed statistics, not of the loss whose statistics follow the weights; "
+            "around one network, those of the network itself (--buffers frozen) make both one",
+            Caution,
+            stacklevel=2,
+        )
 
     def calling(self) -> AbstractContextManager[object]:
         """A context for calls without gradients, to be entered in each thread; results may still have a graph."""

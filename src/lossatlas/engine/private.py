@@ -80,6 +80,8 @@ class Handed:
         """The functions of torch that calls use, among those of :data:`WATCHED`."""
         self.operators: set[str] = set()
         """The second-order operators whose products were found to be right."""
+        self.statistics_told = False
+        """Whether it was said that derivatives hold statistics fixed."""
 
     def calling(self) -> AbstractContextManager[object]:
         """A context for calls whose results have no graph, with gradients disabled if the network allows it.

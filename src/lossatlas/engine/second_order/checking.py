@@ -41,17 +41,21 @@ def check_operator(network: Network, split: Split, name: str) -> None:
 
     Warns:
         Caution: the module's weights have fewer than 32 bits, or its forward pass or the loss computes in fewer bits
-            than the weights have; with the size of the error.
+            than the weights have; with the size of the error. Or the statistics of normalisation depend on the point,
+            which products hold fixed.
     """
     if name not in OPERATORS:
         raise make_unknown_error("operator", name, list(OPERATORS))
     if network.normalises_by_the_batch:
+        way = "use the network's own statistics (--buffers frozen)"
+        if not network.has_statistics:
+            way = "give its layers running statistics (track_running_stats=True)"
         raise BadInput(
             f"the {name} is not that of the split: under statistics of the batch a loss belongs to a group of "
-            "examples; use the network's own statistics (--buffers frozen) or re-estimated ones (--buffers "
-            "reestimated)"
+            f"examples; {way}"
         )
     network.check_gradient()
+    network.tell_of_statistics()
     if name in network.handed.operators:
         return
     batch = _choose_examples(network, split)
