@@ -236,3 +236,63 @@ class TestStatistics:
         module = make_network(nn.BatchNorm1d(8, track_running_stats=tracks)).eval()
         with pytest.raises(BadInput, match=rf"^the hessian is not that of the split: [^(]*{way}$"):
             surveyed(module, buffers=la.BatchStatistics())
+
+
+class Centred(nn.Module):
+    """Subtracts the mean of the batch, by hand."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - x.mean(dim=0, keepdim=True)
+
+
+class Attending(nn.Module):
+    """Attention of the examples of a batch to each other."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.softmax(x @ x.T, dim=-1) @ x
+
+
+class TestExamplesThatMix:
+    WHOLE = (ROWS, LABELS)
+
+    @staticmethod
+    def _survey(module: nn.Module, splits: dict[str, la.Split], together: int) -> la.Survey:
+        start = torch.nn.utils.parameters_to_vector(module.parameters()).detach()
+        chart, problem = la.Plane(start, torch.eye(1, len(start))), la.Problem(module, la.CrossEntropy())
+        return la.survey(
+            chart, {"u": np.zeros(1)}, problem, splits,
+            metrics=["hessian_max"], plan="loop", eval_batch_size=together,
+            curvature=la.CurvatureSettings(tolerance=1e-5),
+        )  # fmt: skip
+
+    @pytest.mark.parametrize("layer", [Centred, Attending])
+    def test_all_together_have_the_hessian_of_their_loss(self, layer: type[nn.Module]) -> None:
+        module = make_network(nn.Tanh(), layer())
+        found = self._survey(module, {"all": la.Split(self.WHOLE)}, together=20)
+        np.testing.assert_allclose(found["all_hessian_max"][0], float(find_spectrum(module)[-1]), rtol=1e-4)
+
+    @pytest.mark.parametrize("layer", [Centred, Attending])
+    def test_in_groups_they_are_told_of_once(self, layer: type[nn.Module]) -> None:
+        """Also where the first of several splits is a single group."""
+        module = make_network(nn.Tanh(), layer())
+        few = la.Split((ROWS[:7], LABELS[:7]))
+        for splits in ({"all": la.Split(self.WHOLE)}, {"few": few, "all": la.Split(self.WHOLE)}):
+            with pytest.warns(Caution) as said:
+                self._survey(module, splits, together=7)
+            (line,) = (str(each.message) for each in said)
+            assert line.startswith(
+                "the loss of an example depends on which others are evaluated with it (eval_batch_size)"
+            )
+
+    @pytest.mark.parametrize("layer", [Centred, Attending])
+    def test_curvature_of_a_random_subset_does_not_stand_for_that_of_all(self, layer: type[nn.Module]) -> None:
+        problem = la.Problem(make_network(nn.Tanh(), layer()), la.CrossEntropy())
+        with pytest.warns(Caution) as said:
+            la.curvature(problem, self.WHOLE, examples=10, probes=0, top=1, bottom=1)
+        (line,) = (str(each.message) for each in said)
+        assert "curvature on a random subset does not stand for that on all examples" in line
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            la.curvature(problem, self.WHOLE, examples="all", probes=0, top=1, bottom=1)
+            apart = la.Problem(make_network(), la.CrossEntropy())
+            la.curvature(apart, self.WHOLE, examples=10, probes=0, top=1, bottom=1)

@@ -5,6 +5,7 @@ from lossatlas.engine.checking import check_network
 from lossatlas.engine.contracts import Evaluation, Folded, Functional, Metric, StreamingMetric
 from lossatlas.engine.derivatives import Derivatives, Operator
 from lossatlas.engine.engine import Engine, Pullback
+from lossatlas.engine.grouping import warn_of_groups
 from lossatlas.engine.measuring import check_derived, run_computation
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
@@ -42,4 +43,5 @@ __all__ = [
     "find_device",
     "plan_for",
     "run_computation",
+    "warn_of_groups",
 ]

@@ -1,8 +1,9 @@
-"""Whether a loss that is the mean of a batch depends on which examples are evaluated together."""
+"""Whether results depend on which examples are evaluated together."""
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,10 +13,11 @@ from torch.utils._pytree import tree_leaves
 
 from lossatlas.data import Split, take_rows
 from lossatlas.engine.checking import spread
-from lossatlas.engine.network import Network
+from lossatlas.engine.network import CHECKED_EXAMPLES, Network
+from lossatlas.errors import Caution
 from lossatlas.types import Batch, Outputs
 
-__all__ = ["depends_on_groups"]
+__all__ = ["depends_on_groups", "warn_of_groups"]
 
 LOOKED_AT = 64
 """The number of examples among which different ones are chosen."""
@@ -23,6 +25,50 @@ HALF = 4
 """The number of examples in each half of the batch that is tried."""
 ROUNDING = 1e-4
 """The relative tolerance for sums in another order."""
+
+
+def warn_of_groups(network: Network, split: Split, eval_batch_size: int, *, derives: bool = False) -> None:
+    """Warn, once for a network, where results depend on which examples are evaluated together.
+
+    Args:
+        network: the network that is evaluated.
+        split: the examples.
+        eval_batch_size: how many are evaluated together.
+        derives: whether derivatives are taken; a mean over a random subset stands for that over all examples, and so
+            does its curvature unless examples mix.
+
+    Warns:
+        Caution: the loss of an example depends on the others in its group, or the mean of a batch on its size, and
+            there are several groups. Or, where derivatives are taken, the loss of an example depends on the others, and
+            these are a random subset.
+    """
+    groups, sampled = eval_batch_size < len(split), derives and len(split) < split.population
+    if network.handed.groups_told or not (groups or sampled):
+        return
+    if network.loss.per_example:
+        if network.tells_apart(split.take(spread(CHECKED_EXAMPLES, split)), outputs=False):
+            return
+        message = (
+            "the loss of an example depends on which others are evaluated with it (eval_batch_size): the model or the "
+            "loss mixes the examples of a batch; have them treat examples apart, or evaluate the whole split together"
+        )
+        if not groups:
+            message = (
+                "the loss of an example depends on which others are evaluated with it: the model or the loss mixes the "
+                "examples of a batch, so that curvature on a random subset does not stand for that on all examples; "
+                "have them treat examples apart, or take all of them together (--examples all, --eval_batch_size)"
+            )
+    else:
+        weighed = network.loss.weights(network.targets(split.take(torch.arange(1)))) is not None
+        if not groups or weighed or not depends_on_groups(network, split, calls=not network.has_statistics):
+            return
+        message = (
+            f"{network.loss.record} depends on how many examples are evaluated together (eval_batch_size): it is not a "
+            "mean over examples; say what each counts (BatchMean(..., weights=...)), or evaluate the whole split "
+            "together"
+        )
+    network.handed.groups_told = True
+    warnings.warn(message, Caution, stacklevel=3)
 
 
 def depends_on_groups(network: Network, split: Split, *, calls: bool) -> bool:

@@ -82,6 +82,8 @@ class Handed:
         """The second-order operators whose products were found to be right."""
         self.statistics_told = False
         """Whether it was said that derivatives hold statistics fixed."""
+        self.groups_told = False
+        """Whether it was said that results depend on which examples are evaluated together."""
 
     def calling(self) -> AbstractContextManager[object]:
         """A context for calls whose results have no graph, with gradients disabled if the network allows it.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from itertools import chain
 
@@ -11,18 +10,18 @@ from torch import Tensor, nn
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split, count_examples
-from lossatlas.engine.buffers_policy import BuffersPolicy, find_normalisation_layers
-from lossatlas.engine.checking import check_network, spread
+from lossatlas.engine.buffers_policy import BuffersPolicy
+from lossatlas.engine.checking import check_network
 from lossatlas.engine.contracts import Metric, StreamingMetric
 from lossatlas.engine.engine import Engine
-from lossatlas.engine.grouping import depends_on_groups
+from lossatlas.engine.grouping import warn_of_groups
 from lossatlas.engine.memory import find_memory_limits
-from lossatlas.engine.network import CHECKED_EXAMPLES, Network
+from lossatlas.engine.network import Network
 from lossatlas.engine.piece import Piece
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.planning import LARGEST_CHUNK, MEASURING_SECONDS, plan_for, tell_of_departure, tell_of_slower
 from lossatlas.engine.usual import choose_policy
-from lossatlas.errors import BadInput, Caution, format_error
+from lossatlas.errors import BadInput, format_error
 from lossatlas.problem import Problem
 from lossatlas.types import Batch, Source
 from lossatlas.weights import WeightSpace
@@ -89,8 +88,8 @@ def engine_for(
     buffers = buffers if buffers is not None else choose_policy(chart, problem.module, split, eval_batch_size)
     network = Network(problem, space, buffers, chart, controls.device)
     check_network(network, split)
-    if eval_batch_size < len(split):
-        _warn_of_groups(network, split, problem)
+    derives = not all(isinstance(metric, StreamingMetric) for metric in (metrics or {}).values())
+    warn_of_groups(network, split, eval_batch_size, derives=derives)
     stated = isinstance(plan, Plan) or plan.endswith(".json")
     step_batch = split.take(torch.arange(min(choose_batch_size(batch_size, split), len(split))))
     eval_batch = next(split.eval_batches(eval_batch_size))
@@ -99,7 +98,7 @@ def engine_for(
         plan = plan_for(
             network, controls, step_batch, eval_batch, plan, memory=limit, precision=precision, points=points,
             seconds=measuring, steps=steps, evaluations=evaluations,
-            curvature=not all(isinstance(metric, StreamingMetric) for metric in (metrics or {}).values()),
+            curvature=derives,
         )  # fmt: skip
     engine = Engine(network, plan)
     if metrics:
@@ -139,28 +138,6 @@ def _check_stated(engine: Engine, controls: Tensor, batch: Batch) -> None:
             f"the plan evaluates {min(parts)} examples at a time, and those of a batch ({count_examples(batch)}) "
             "have to be evaluated together; use --plan auto"
         )
-
-
-def _warn_of_groups(network: Network, split: Split, problem: Problem) -> None:
-    """Warn if the loss of an example depends on which others are evaluated with it."""
-    if problem.loss.per_example:
-        if network.tells_apart(split.take(spread(CHECKED_EXAMPLES, split)), outputs=False):
-            return
-        message = (
-            "the loss of an example depends on which others are evaluated with it (eval_batch_size): the model or the "
-            "loss mixes the examples of a batch; have them treat examples apart, or evaluate the whole split together"
-        )
-    else:
-        targets = network.targets(split.take(torch.arange(1)))
-        calls = not find_normalisation_layers(problem.module)
-        if network.loss.weights(targets) is not None or not depends_on_groups(network, split, calls=calls):
-            return
-        message = (
-            f"{network.loss.record} depends on how many examples are evaluated together (eval_batch_size): it is not a "
-            "mean over examples; say what each counts (BatchMean(..., weights=...)), or evaluate the whole split "
-            "together"
-        )
-    warnings.warn(message, Caution, stacklevel=3)
 
 
 def choose_batch_size(batch_size: int | None, split: Split, otherwise: int = BATCH) -> int:

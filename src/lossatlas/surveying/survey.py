@@ -37,6 +37,7 @@ from lossatlas.engine import (
     engine_for,
     find_device,
     run_computation,
+    warn_of_groups,
 )
 from lossatlas.errors import BadInput, Caution
 from lossatlas.losses import Loss
@@ -272,8 +273,10 @@ class Surveyor:
         self.chart = chart
         self._splits = splits
         self._eval_batch_size = eval_batch_size
+        derives = not all(isinstance(metric, StreamingMetric) for metric in metrics.values())
         for split in splits.values():
             check_network(engine.network, split)
+            warn_of_groups(engine.network, split, eval_batch_size, derives=derives)
         with torch.no_grad():
             self._controls = chart.controls()
         self._groups = self._grouped(metrics)
