@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -41,12 +41,13 @@ from lossatlas.engine import (
 )
 from lossatlas.errors import BadInput, Caution
 from lossatlas.losses import Loss
-from lossatlas.metrics import Computation, check_computations, choose_metrics, group_by_computation, join_computations
+from lossatlas.metrics import check_computations, choose_metrics
 from lossatlas.pictures import Raster
 from lossatlas.problem import Problem
 from lossatlas.progress import count_towards, show_progress
 from lossatlas.surveying.arrays import Grid, Mask
 from lossatlas.surveying.executor import Executor, InProcess, complete
+from lossatlas.surveying.groups import STREAMING, Group, check_names, find_leading, group_metrics
 from lossatlas.surveying.refinement import Refinement
 from lossatlas.surveying.scale import Scale
 from lossatlas.surveying.store import SurveyStore, glance_at
@@ -58,8 +59,6 @@ __all__ = ["STREAMING", "Surveyor", "make_grid", "make_refinement", "put_target"
 
 TRAIN = "train"
 """The split that statistics are estimated from where there is one."""
-STREAMING = "streaming"
-"""The name of the group of metrics that are folded together; those of one computation are a group, too."""
 MEASURED_ATTRIBUTES = {"long_name": "evaluated, not interpolated"}
 PLAN = "plan"
 """The attribute of a store that holds the plan of its writers, as JSON."""
@@ -216,29 +215,6 @@ def put_target(store: SurveyStore, picture: Raster, padding: int, loss: Loss) ->
 
 
 @dataclass(frozen=True)
-class _Group:
-    """Metrics that are evaluated together."""
-
-    name: str
-    metrics: Mapping[str, Metric]
-    quantities: Mapping[schema.Quantity, int | None]
-    """And how many values each has at a point, where it has several."""
-    computation: Computation | None
-    """That all of them are made of; None where they are folded."""
-
-    @property
-    def streaming(self) -> dict[str, StreamingMetric]:
-        """Those of the metrics that are folded."""
-        return {name: metric for name, metric in self.metrics.items() if isinstance(metric, StreamingMetric)}
-
-    def variables(self, split: str) -> Iterator[str]:
-        """All that a survey may hold of the group on a split."""
-        for name, metric in self.metrics.items():
-            variable = schema.name_variable(split, name)
-            yield from (variable, *(each.of(variable) for each in metric.companions))
-
-
-@dataclass(frozen=True)
 class _Filling:
     """A store that is filled, and how."""
 
@@ -279,8 +255,8 @@ class Surveyor:
             warn_of_groups(engine.network, split, eval_batch_size, derives=derives)
         with torch.no_grad():
             self._controls = chart.controls()
-        self._groups = self._grouped(metrics)
-        self._check_names()
+        self._groups = group_metrics(engine, next(iter(splits.values())), metrics)
+        check_names(self._groups, splits, chart.axes)
         check_computations(engine, metrics, next(iter(splits.values())), self._controls)
         self._unresolved: dict[tuple[str, str], tuple[int, int]] = {}
         """By split and group, the number of points that are less exact than was asked for, and of all."""
@@ -367,57 +343,7 @@ class Surveyor:
             for group in self._groups:
                 store.check(split_name, group.name, group.quantities, self._settings(store, split_name, group))
 
-    def _grouped(self, metrics: Mapping[str, Metric]) -> list[_Group]:
-        streaming = {name: metric for name, metric in metrics.items() if isinstance(metric, StreamingMetric)}
-        first = next(iter(self._splits.values()))
-        shapes = self.engine.shapes(first, metrics)
-        loss = self.engine.network.loss
-
-        def group(members: Mapping[str, Metric], computation: Computation | None = None) -> _Group:
-            quantities = {metric.quantity(loss): next(iter(shapes[name]), None) for name, metric in members.items()}
-            return _Group(STREAMING if computation is None else computation.name, members, quantities, computation)
-
-        operators = [group(some, join_computations(some.values())) for some in group_by_computation(metrics)]
-        if any(each.name == STREAMING for each in operators):
-            raise BadInput(
-                f"a computation is called {STREAMING!r}, as surveys call what is folded; give it another name"
-            )
-        return ([group(streaming)] if streaming else []) + operators
-
-    def _check_names(self) -> None:
-        """Refuse metrics that would make a survey in which one name stands for two things.
-
-        Raises:
-            BadInput: two variables have one name, a dimension is called as one of them or as an axis, or it has two
-                lengths.
-        """
-        taken = dict.fromkeys(self.chart.axes, "an axis of the chart")
-        for split in self._splits:
-            for group in self._groups:
-                for variable in (*group.variables(split), schema.name_marks(split, group.name)):
-                    if variable in taken:
-                        raise BadInput(
-                            f"{variable} would be {taken[variable]} and one of split {split!r}; give a split or a "
-                            "metric another name"
-                        )
-                    taken[variable] = f"a variable of split {split!r}"
-        lengths: dict[str | None, tuple[int | None, str]] = {None: (None, "")}
-        for group in self._groups:
-            for quantity, length in group.quantities.items():
-                name, dimension = quantity.name, quantity.dimension
-                if dimension is not None and dimension in taken:
-                    raise BadInput(
-                        f"the dimension {dimension!r} of metric {name!r} is {taken[dimension]}, too; give it another "
-                        "name"
-                    )
-                there, first = lengths.setdefault(dimension, (length, name))
-                if there != length:
-                    raise BadInput(
-                        f"metrics {first!r} and {name!r} have {there} and {length} values along {dimension!r}; give "
-                        "the dimension of one of them another name"
-                    )
-
-    def _settings(self, store: SurveyStore, name: str, group: _Group) -> dict[str, int | str]:
+    def _settings(self, store: SurveyStore, name: str, group: Group) -> dict[str, int | str]:
         engine, split, buffers = self.engine, self._splits[name], self.engine.network.buffers
         if not engine.network.has_statistics:  # then all policies are one, whatever it was called
             buffers = store.settings(name, group.name).get("buffers", buffers)
@@ -434,7 +360,7 @@ class Surveyor:
             **computation,
         }
 
-    def _evaluate(self, filling: _Filling, split: str, group: _Group, wanted: Mask | None) -> None:
+    def _evaluate(self, filling: _Filling, split: str, group: Group, wanted: Mask | None) -> None:
         store, on_points = filling.store, filling.on_points
         axes = [torch.from_numpy(np.array(coords, dtype=np.float64)) for coords in store.grid.values()]
 
@@ -449,7 +375,7 @@ class Surveyor:
         work = store.work(split, group.name, wanted, partial(on_points, 0))
         complete(work, store.tiles, filling.executor, evaluate, on_points)
 
-    def _at(self, points: Tensor, split_name: str, group: _Group) -> dict[str, Tensor]:
+    def _at(self, points: Tensor, split_name: str, group: Group) -> dict[str, Tensor]:
         split = self._splits[split_name]
         coefficients = self.chart.mixture(points, self._controls)
         if group.computation is None:
@@ -462,7 +388,7 @@ class Surveyor:
         parts = [self._derived(share, at.stop - at.start, split_name, group) for at, share in derivatives]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
-    def _derived(self, derivatives: Derivatives, points: int, split_name: str, group: _Group) -> dict[str, Tensor]:
+    def _derived(self, derivatives: Derivatives, points: int, split_name: str, group: Group) -> dict[str, Tensor]:
         """What a group makes of the derivatives at the points of a chunk, in one computation."""
         assert group.computation is not None
         split = self._splits[split_name]
@@ -480,7 +406,7 @@ class Surveyor:
 
     def _refine(self, filling: _Filling, refinement: Refinement) -> Mask:
         """Evaluate the leading metric level by level; returns the points that all others are wanted at."""
-        store, (split, group, variable) = filling.store, self._leading()
+        store, (split, group, variable) = filling.store, find_leading(self._groups, self._splits)
         while True:
             known = store.done(split, group.name)
             values = store.values(variable)
@@ -489,18 +415,9 @@ class Surveyor:
                 return known  # on a store that grew more than is wanted now
             self._evaluate(filling, split, group, wanted)
 
-    def _leading(self) -> tuple[str, _Group, str]:
-        """The split, the group and the variable that decide where points are needed."""
-        single = {q.name: group for group in self._groups for q, length in group.quantities.items() if length is None}
-        if not single:
-            raise BadInput("points are refined by a metric with one value at each, such as the loss; add one")
-        metric = schema.LOSS if schema.LOSS in single else next(iter(single))
-        split = next(iter(self._splits))
-        return split, single[metric], schema.name_variable(split, metric)
-
     def _interpolate(self, store: SurveyStore, refinement: Refinement) -> None:
         """Fill the gaps between the points that were evaluated; these stay as they are."""
-        split, leading, _ = self._leading()
+        split, leading, _ = find_leading(self._groups, self._splits)
         known = store.done(split, leading.name)
         for variable in [name for split in self._splits for group in self._groups for name in group.variables(split)]:
             if variable in store.begun:
