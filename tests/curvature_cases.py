@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -118,6 +119,48 @@ class HalfSquare(nn.Module):
         return (outputs - targets).square().mean() / 2
 
 
+class ClassWeights(nn.Module):
+    """Cross entropy with weights (1, 2, 3, ...) of the classes, averaged with these."""
+
+    reduction = "mean"
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        weights = torch.arange(1, logits.shape[-1] + 1).to(logits)
+        return nn.functional.cross_entropy(logits, labels, weight=weights)
+
+
+class ExampleWeights(nn.Module):
+    """The squared error of outputs (B, k), averaged with the weights of the examples."""
+
+    reduction = "mean"
+
+    @staticmethod
+    def weigh(targets: Tensor) -> Tensor:
+        """The weights (B,), some of which are 0."""
+        return targets[:, 0].clamp(min=0)
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        weights = self.weigh(targets)
+        return weights @ (outputs - targets).square().mean(dim=1) / weights.sum()
+
+
+class Terms(nn.Module):
+    """The squared error of outputs (B, k), and 0.3 times a curved function of their size."""
+
+    reduction = "mean"
+    FACTORS: ClassVar = {"data": 1.0, "size": 0.3}
+
+    @staticmethod
+    def of_examples(outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """The terms (B,) by name."""
+        size = (1 + outputs.square().sum(dim=1)).sqrt()
+        return {"data": (outputs - targets).square().mean(dim=1), "size": size}
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        size = (1 + outputs.square().sum(dim=1)).sqrt()
+        return (outputs - targets).square().mean() + 0.3 * size.mean()
+
+
 class Product(nn.Module):
     """Two numbers, whose product is the output at every example."""
 
@@ -224,9 +267,45 @@ def transformer() -> Case:
     return Case(la.Problem(Block(), la.CrossEntropy()), (ids,), (labels,), TokenCrossEntropy())
 
 
+def class_weights() -> Case:
+    """Classes that count 1, 2, 3 and 4 times, so that batches do not count as their examples do."""
+    labels = torch.arange(29).sqrt().long() % 4  # unlike from batch to batch
+    module = nn.Sequential(nn.Linear(6, 7), nn.Tanh(), nn.Linear(7, 4))
+    problem = la.Problem(module, la.CrossEntropy(weight=(1.0, 2.0, 3.0, 4.0)))
+    return Case(problem, (torch.randn(29, 6),), (labels,), ClassWeights())
+
+
+def example_weights() -> Case:
+    """The mean squared error of a network that is not linear, with examples of different weights."""
+    loss = la.PerExample(lambda o, t: (o - t).square().mean(dim=1), weights=ExampleWeights.weigh)
+    return _regression(loss, ExampleWeights())
+
+
+def mean_squares() -> Case:
+    """The mean squared error of a network that is not linear."""
+    return _regression(la.SquaredError(), nn.MSELoss())
+
+
+def terms() -> Case:
+    """A loss of two terms, one of which is curved in the outputs in a way of its own."""
+    return _regression(la.PerExample(Terms.of_examples, terms=Terms.FACTORS), Terms())
+
+
 CASES: dict[str, Callable[[], Case]] = {
     maker.__name__: maker
-    for maker in (linear_regression, softmax_regression, product, mlp, conv, batch_norm, transformer)
+    for maker in (
+        linear_regression,
+        softmax_regression,
+        product,
+        mlp,
+        conv,
+        batch_norm,
+        transformer,
+        class_weights,
+        example_weights,
+        mean_squares,
+        terms,
+    )
 }
 
 
@@ -237,6 +316,11 @@ def make_case(name: str, dtype: torch.dtype = torch.float64) -> Case:
         case = CASES[name]()
     case.problem.module.to(dtype)
     return Case(case.problem, *case.in_precision(dtype), case.criterion)
+
+
+def _regression(loss: la.Loss, criterion: nn.Module) -> Case:
+    module = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 3))
+    return Case(la.Problem(module, loss), (torch.randn(26, 5),), (torch.randn(26, 3),), criterion)
 
 
 def _classifier(module: nn.Module, inputs: Tensor, classes: int) -> Case:

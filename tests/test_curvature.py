@@ -105,6 +105,22 @@ class TestProducts:
                     torch.testing.assert_close(matrix(vectors[points][last], last), expected[last], **tolerance)
         assert start == 3
 
+    @pytest.mark.parametrize("batch", [10, 3, 1])
+    @pytest.mark.parametrize("strategy", STRATEGIES)
+    def test_of_means_of_batches_are_those_of_the_mean_over_all_tokens(self, strategy: str, batch: int) -> None:
+        """The last sequence has no labels: a batch of it alone counts nothing, and has a product of zero."""
+        case = case_of("transformer")
+        loss = la.BatchMean(
+            lambda logits, labels: nn.functional.cross_entropy(logits.movedim(-1, 1), labels),
+            weights=lambda labels: (labels != -100).sum(dim=1),
+        )
+        own = replace(case, problem=la.Problem(case.problem.module, loss))
+        (chunk,) = derivatives_of(own, plan_of(strategy, 2), coords=COORDS[:2], batch=batch)
+        vectors = vectors_of(2, len(case.theta))
+        for operator in ("hessian", "ggn"):
+            expected = torch.stack([matrix_of("transformer", operator, k) @ vectors[k] for k in range(2)])
+            torch.testing.assert_close(chunk.operator(operator)(vectors, torch.arange(2)), expected)
+
     @pytest.mark.parametrize("operator", ["hessian", "ggn"])
     @pytest.mark.parametrize("name", CASES)
     def test_are_those_of_curvlinops(self, name: str, operator: str) -> None:

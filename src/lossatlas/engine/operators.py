@@ -54,8 +54,8 @@ def linearise_ggn(outputs: Outputs, scalar: Callable[[Outputs], Tensor], params:
     for i, leaf in zip(places, free, strict=True):
         leaves[i] = leaf
     value = scalar(tree_unflatten(leaves, spec))
-    slopes = _derive(value, free) if value.requires_grad else []
-    if given and not any(slope.requires_grad for slope in slopes):
+    slopes = _derive(value, free) if value.requires_grad else []  # a constant, as where no example of a batch counts
+    if slopes and not any(slope.requires_grad for slope in slopes):
         raise BadInput(
             "ggn is zero: the loss is linear in what the network returns, as where that is the loss itself; use "
             "hessian, or return outputs of which the loss is a curved function"
