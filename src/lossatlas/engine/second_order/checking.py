@@ -8,6 +8,7 @@ import torch
 
 from lossatlas.data import Split
 from lossatlas.engine.checking import spread
+from lossatlas.engine.failures import tell_failures
 from lossatlas.engine.faithful import perturb
 from lossatlas.engine.network import Network
 from lossatlas.engine.operators import OPERATORS
@@ -64,7 +65,8 @@ def check_operator(network: Network, split: Split, name: str) -> None:
         with suppress(torch.OutOfMemoryError):  # a copy in 64 bits may not fit where products do
             _check_products(network, batch, name)
         if not network.handed.operators:
-            tell_of_rounding(network, batch, name)
+            with suppress(torch.OutOfMemoryError), tell_failures():
+                tell_of_rounding(network, batch, name)
     network.handed.operators.add(name)
 
 
