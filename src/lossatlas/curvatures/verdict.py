@@ -9,6 +9,13 @@ from typing import Literal
 
 __all__ = ["Verdict", "judge_point"]
 
+NEGLIGIBLE = 1e-6
+"""The share of the weights' length by which a step counts as none: rounding weights to 32 bits moves them about so
+far."""
+
+Pair = tuple[float, float]
+"""An eigenvalue and its residual."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -19,10 +26,10 @@ class Verdict:
         sentence: What it rests on, without a full stop.
         negative: The number of negative directions that were found: eigenvalues below the tolerance that converged.
 
-    A point is a ``minimum`` within the tolerance if it is stationary and its smallest eigenvalue converged above
-    ``-tolerance`` times the largest magnitude; a ``saddle`` if it is stationary and has a negative direction;
-    ``undecided`` if it is stationary and the smallest eigenvalue did not converge or was not asked for. Otherwise it is
-    ``not stationary``, or ``not finite``.
+    A point is a ``minimum`` if it is stationary within the tolerance and the smallest eigenvalue found is positive by
+    more than its residual; a ``saddle`` if it is stationary and has a negative direction; ``undecided`` if it is
+    stationary and the smallest eigenvalue is neither, was not asked for or did not converge, or if eigenvalues that
+    did not converge leave open whether it is stationary. Otherwise it is ``not stationary``, or ``not finite``.
     """
 
     kind: Literal["minimum", "saddle", "undecided", "not stationary", "not finite"]
@@ -33,78 +40,124 @@ class Verdict:
 def judge_point(
     loss: float,
     gradient_norm: float,
-    top: Sequence[tuple[float, float]],
-    bottom: Sequence[tuple[float, float]],
+    weight_norm: float,
+    top: Sequence[Pair],
+    bottom: Sequence[Pair],
     tolerance: float,
     gradient_tolerance: float,
 ) -> Verdict:
     """Judge a point by its gradient and the eigenvalues at both ends of the Hessian's spectrum.
 
-    It counts as stationary if a step of gradient descent of length 1/L, where L is the largest magnitude among the
-    eigenvalues, lowers the loss by at most a small share of it according to the second-order model, ``|g|^2 / (2 L)``.
-    This does not depend on the units of the loss or of the weights.
+    It counts as stationary if a step of gradient descent of length |g|/L, where L is the largest magnitude among the
+    eigenvalues, is negligible in one of two senses: it lowers the loss by at most a small share of it, according to the
+    second-order model by ``|g|^2 / (2 L)``; or it moves the weights w by at most ``1e-6 |w|``, which rounding does as
+    well. The second sense is that of minima whose loss is zero: there any descent, however small, is a large share of
+    what is left. Neither depends on the units of the loss or of the weights.
 
     Args:
         loss: the mean loss.
         gradient_norm: of its gradient.
-        top: the largest eigenvalues of an operator, descending, with their residuals.
-        bottom: the smallest eigenvalues of the Hessian, ascending, with their residuals; empty where they are unknown.
+        weight_norm: of the weights.
+        top: the largest eigenvalues of an operator, descending, with their residuals; NaN where they were not found.
+        bottom: the smallest eigenvalues of the Hessian, ascending, likewise; empty where they are unknown.
         tolerance: of eigenvalues and residuals, as a share of the largest magnitude.
         gradient_tolerance: the share of the loss.
 
-    >>> judge_point(0.5, 1e-6, [(4.0, 1e-4)], [(-0.5, 1e-4), (0.1, 1e-4)], 1e-3, 1e-3).kind
+    >>> judge_point(0.5, 1e-6, 3.0, [(4.0, 1e-4)], [(-0.5, 1e-4), (0.1, 1e-4)], 1e-3, 1e-3).kind
     'saddle'
     """
-    found = [*top, *bottom]
-    if not all(map(math.isfinite, (loss, gradient_norm, *(value for pair in found for value in pair)))):
+    asked = [*top, *bottom]
+    found = [pair for pair in asked if all(map(math.isfinite, pair))]
+    if not found or not all(map(math.isfinite, (loss, gradient_norm))):
         return Verdict("not finite", "not finite: the loss or a product with the operator is not finite", 0)
     largest = max(abs(value) for value, _ in found)
     allowed = tolerance * largest
+    doubts = _tell_doubts(asked, found, allowed)
     negative = [value for value, residual in bottom if value < -allowed and residual <= allowed]
     said = ""
     if negative:
         several = "s" * (len(negative) > 1)
         said = f"at least {len(negative)} negative direction{several} found (down to {negative[0]:.3g})"
-    share = _find_share(loss, gradient_norm, largest)
-    descent = f"of {_as_words(share)} of the loss, {loss:.4g}"
-    if not share <= gradient_tolerance:
-        sentence = (
-            f"not stationary: the gradient norm {gradient_norm:.3g} allows a descent {descent}, in a step of length "
-            f"1/{largest:.3g} (more than {gradient_tolerance:g})"
-        )
-        ending = (f"; {said}" if said else "") + _tell_residuals(found, allowed)
-        return Verdict("not stationary", sentence + ending, len(negative))
-    stationary = f"the gradient norm {gradient_norm:.3g} allows a descent {descent} (at most {gradient_tolerance:g})"
-    ending = _tell_residuals(found, allowed)
+    slope = _Slope(loss, gradient_norm, weight_norm, gradient_tolerance)
+    kind: Literal["undecided", "not stationary"]
+    if not slope.is_negligible(largest):
+        # An eigenvalue that did not converge may be larger than it seems, and a step by it shorter.
+        if slope.is_negligible(max(abs(value) + residual for value, residual in found)) or len(found) < len(asked):
+            kind, start = "undecided", "whether it is stationary is not known"
+        else:
+            kind, start = "not stationary", "not stationary"
+        sentence = f"{start}: {slope.tell(largest)}" + (f"; {said}" if said else "") + doubts
+        return Verdict(kind, sentence, len(negative))
+    stationary = slope.tell(largest)
     if negative:
-        return Verdict("saddle", f"a saddle: {said}, and {stationary}{ending}", len(negative))
+        return Verdict("saddle", f"a saddle: {said}, and {stationary}{doubts}", len(negative))
     if not bottom:
-        return Verdict("undecided", f"stationary: {stationary}; negative curvature was not looked for{ending}", 0)
+        return Verdict("undecided", f"stationary: {stationary}; negative curvature was not looked for{doubts}", 0)
     lowest, residual = bottom[0]
-    if residual > allowed:
-        return Verdict("undecided", f"stationary: {stationary}; whether it is a minimum is not known{ending}", 0)
+    if not residual <= allowed:
+        return Verdict("undecided", f"stationary: {stationary}; whether it is a minimum is not known{doubts}", 0)
+    smallest = f"the smallest eigenvalue found, {lowest:.3g} ± {residual:.2g}"
+    if lowest > residual:
+        sentence = f"a minimum within the tolerance: {smallest}, is positive, and {stationary}{doubts}"
+        return Verdict("minimum", sentence, 0)
+    sign = "is negative" if lowest < -residual else "has no certain sign"
     sentence = (
-        f"a minimum within the tolerance: the smallest eigenvalue found, {lowest:.3g}, is not below -{tolerance:g} "
-        f"times the largest, {largest:.3g}, and {stationary}{ending}"
+        f"no negative curvature beyond the tolerance: {smallest}, {sign}, and is not below -{tolerance:g} times the "
+        f"largest, {largest:.3g}; {stationary}; whether it is a minimum is not known{doubts}"
     )
-    return Verdict("minimum", sentence, 0)
+    return Verdict("undecided", sentence, 0)
 
 
-def _find_share(loss: float, gradient_norm: float, largest: float) -> float:
-    """The descent of a step of length 1/largest, as a share of the loss."""
-    if gradient_norm == 0:
-        return 0.0
-    below = 2 * largest * abs(loss)
-    return gradient_norm**2 / below if below > 0 else math.inf
+@dataclass(frozen=True)
+class _Slope:
+    """The gradient at a point, and what it is compared to."""
+
+    loss: float
+    gradient: float
+    weights: float
+    tolerance: float
+
+    def is_negligible(self, curvature: float) -> bool:
+        """Whether a step along the gradient, of this largest curvature, counts as none."""
+        return self._find_share(curvature) <= self.tolerance or self._find_move(curvature) <= NEGLIGIBLE
+
+    def tell(self, curvature: float) -> str:
+        """What the gradient allows, in words."""
+        share = self._find_share(curvature)
+        start = f"the gradient norm {self.gradient:.3g} allows"
+        if share <= self.tolerance:
+            return f"{start} a descent of {share:.2g} of the loss, {self.loss:.4g} (at most {self.tolerance:g})"
+        move = self._find_move(curvature)
+        if move <= NEGLIGIBLE:
+            length = f"{move:.2g} of the weights' length (at most {NEGLIGIBLE:g})"
+            return f"{start} a step of {length}, at a loss of {self.loss:.3g}"
+        much = f"{share:.2g}" if math.isfinite(share) else "an unknown share"
+        return (
+            f"{start} a descent of {much} of the loss, {self.loss:.4g}, in a step of its length divided by "
+            f"{curvature:.3g} (more than {self.tolerance:g})"
+        )
+
+    def _find_share(self, curvature: float) -> float:
+        """The descent of a step, as a share of the loss."""
+        if self.gradient == 0:
+            return 0.0
+        below = 2 * curvature * abs(self.loss)
+        return self.gradient**2 / below if below > 0 else math.inf
+
+    def _find_move(self, curvature: float) -> float:
+        """The length of a step, as a share of that of the weights."""
+        below = curvature * self.weights
+        return self.gradient / below if below > 0 else math.inf
 
 
-def _as_words(share: float) -> str:
-    return f"{share:.2g}" if math.isfinite(share) else "an unknown share"
-
-
-def _tell_residuals(found: Sequence[tuple[float, float]], allowed: float) -> str:
-    """What is said of eigenvalues that did not converge; nothing where all did."""
+def _tell_doubts(asked: Sequence[Pair], found: Sequence[Pair], allowed: float) -> str:
+    """What is said of eigenvalues that were not found or did not converge; nothing where all did."""
+    if len(found) < len(asked):
+        return (
+            f"; only {len(found)} of {len(asked)} eigenvalues were found, and they have not converged: allow more "
+            "products"
+        )
     open_ones = [residual for _, residual in found if residual > allowed]
     if not open_ones:
         return ""
-    return f"; {len(open_ones)} of {len(found)} eigenvalues did not converge (residuals up to {max(open_ones):.2g})"
+    return f"; {len(open_ones)} of {len(found)} eigenvalues have not converged (residuals up to {max(open_ones):.2g})"

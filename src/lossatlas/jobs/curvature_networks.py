@@ -22,6 +22,9 @@ __all__ = ["NetworksMeasurement"]
 
 NETWORK, SAMPLE, TOP, BOTTOM, PROBE, NODE, LAYER = "network", "sample", "top", "bottom", "probe", "node", "layer"
 VERDICT = "verdict"
+WEIGHTS, CHOSEN = "weight_norm", "chosen_gradient_norm"
+"""The norms of the weights, and of the gradient, in the parameters that curvature is taken in; that of the gradient is
+beside the norm in all parameters that vary, where these are more."""
 AXES = 2
 """The eigenvectors that are kept as the directions of a slice: as many as a picture of a surface has axes."""
 WORDS = {"hessian": "Hessian", "ggn": "Gauss-Newton matrix"}
@@ -46,7 +49,10 @@ class NetworksMeasurement(Measurement):
         found = {
             "loss": self._new(sampled, f"{recipe.split} loss", **self._describe_sample()),
             "gradient_norm": self._new(sampled, "norm of the gradient"),
+            WEIGHTS: self._new(here, "norm of the weights", "1"),
         }
+        if recipe.space.size < recipe.base.space.size:
+            found[CHOSEN] = self._new(sampled, "norm of the gradient in the parameters of curvature")
         for operator in recipe.operators:
             words = WORDS[operator]
             ends = {"top": (TOP, config.top, "largest")}
@@ -130,9 +136,13 @@ class NetworksMeasurement(Measurement):
         return self._go_to(piece.place).derive(self.recipe.samples[piece.sample])
 
     def _measure_loss(self, piece: Piece, where: tuple[int, int]) -> None:
-        loss, norm = self._measure_point(self._derive(piece))
-        self._put("loss", where, loss)
-        self._put("gradient_norm", where, norm)
+        derivatives = self._derive(piece)
+        self._put("loss", where, derivatives.losses()[0])
+        gradient = derivatives.gradient()[0]
+        self._put("gradient_norm", where, gradient.double().norm())
+        if CHOSEN in self.data:
+            self._put(CHOSEN, where, self._measure_chosen(gradient))
+        self._put(WEIGHTS, where[:1], self._measure_chosen(self._go_to(piece.place).weights))
 
     def _measure_ends(self, piece: Piece, where: tuple[int, int]) -> None:
         recipe, derivatives = self.recipe, self._derive(piece)
@@ -212,16 +222,25 @@ class NetworksMeasurement(Measurement):
                 continue
             verdict = judge_point(
                 float(self.data["loss"][place, 0]),
-                float(self.data["gradient_norm"][place, 0]),
+                float(self.data[CHOSEN if CHOSEN in self.data else "gradient_norm"][place, 0]),
+                float(self.data[WEIGHTS][place]),
                 self._list_pairs(f"{operator}_top", place),
                 self._list_pairs("hessian_bottom", place) if operator == "hessian" else [],
                 self.recipe.settings.tolerance,
                 self.recipe.config.gradient_tolerance,
             )
-            sentences.append(f"{network.name}: {verdict.sentence}.")
+            sentences.append(f"{network.name}{self._tell_parameters()}: {verdict.sentence}.")
             if "negative_found" in self.data:
                 self._put("negative_found", (place,), verdict.negative)
         self.data.attrs[VERDICT] = record_texts(sentences)
+
+    def _tell_parameters(self) -> str:
+        """In which of the network's parameters a verdict holds, in words; nothing where in all."""
+        taken, every = (
+            self.recipe.space.size,
+            sum(each.numel() for each in self.recipe.base.problem.module.parameters()),
+        )
+        return f", in {taken:,} of its {every:,} parameters alone" if taken < every else ""
 
     def _list_pairs(self, name: str, place: int) -> list[tuple[float, float]]:
         values, residuals = (self.data[each].values[place, 0].tolist() for each in (name, RESIDUAL.of(name)))

@@ -7,6 +7,7 @@ that what is stored after any piece can be continued, with the same numbers.
 from __future__ import annotations
 
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -250,8 +251,7 @@ class Measurement(ABC):
         else:
             self.data[name].values[where] = numbers
 
-    def _measure_point(self, derivatives: Derivatives) -> tuple[float, float]:
-        """The loss, and the norm of its gradient in the parameters that curvature is taken in."""
-        gradient = self.recipe.base.space.unflatten(derivatives.gradient()[0])
-        squares = sum(float(gradient[entry.name].double().square().sum()) for entry in self.recipe.space.entries)
-        return float(derivatives.losses()[0]), squares**0.5
+    def _measure_chosen(self, vector: Tensor) -> float:
+        """The norm of a vector (n,) in the parameters that curvature is taken in."""
+        parts = self.recipe.base.space.unflatten(vector)
+        return math.sqrt(sum(float(parts[entry.name].double().square().sum()) for entry in self.recipe.space.entries))

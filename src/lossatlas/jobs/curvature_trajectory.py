@@ -77,7 +77,7 @@ class TrajectoryMeasurement(Measurement):
         derivatives = self._go_to(place).derive(recipe.samples[0])
         start = self._starts.get(place)
         starts = None if start is None else start.to(self._go_to(place).weights)[None]
-        loss, norm = self._measure_point(derivatives)
+        loss, norm = derivatives.losses()[0], derivatives.gradient()[0].double().norm()
         found = find_spectrum(derivatives, recipe.settings, vectors=True, starts=starts)
         for name, value in (
             ("path_loss", loss),

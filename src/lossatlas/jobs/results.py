@@ -66,7 +66,7 @@ class CurvatureResult:
 
     @property
     def verdicts(self) -> tuple[str, ...]:
-        """One sentence for each network: a minimum, a saddle, or not stationary; empty for a trajectory."""
+        """One sentence for each network: a minimum, a saddle, not stationary, or undecided; empty for a trajectory."""
         return () if SNAPSHOT in self.data.sizes else tuple(parse_texts(self.data.attrs["verdict"]))
 
     def __repr__(self) -> str:
