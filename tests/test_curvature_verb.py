@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,39 @@ def test_the_gauss_newton_matrix_alone_says_nothing_of_negative_curvature(traine
     assert "negative curvature was not looked for" in found.verdicts[0]
 
 
+def test_metrics_of_curvature_that_are_not_measured_in_any_case_can_be_asked_for(trained: Path) -> None:
+    """Also those of the other operator, with what stands beside them."""
+    problem, split = problem_of(trained / "net0")
+    asked = ["hessian_ratio", "ggn_max", "ggn_trace"]
+    found = la.curvature(problem, split, examples="all", metrics=asked, probes=0)
+    both = la.curvature(problem, split, examples="all", metrics=["loss"], probes=0, operator="both")
+    ends = [float(both.data[name][0, 0, 0]) for name in ("hessian_bottom", "hessian_top", "ggn_top")]
+    assert float(found.data["hessian_ratio"][0, 0]) == pytest.approx(abs(ends[0] / ends[1]), abs=2e-3)
+    numbers = found.summary["networks"]["network"]
+    assert numbers["ggn_max"] == pytest.approx(ends[2], rel=2e-3)
+    assert numbers["ggn_max_residual"] <= 1e-3 * numbers["ggn_max"]
+    low, high = both.summary["networks"]["network"]["ggn_trace_interval"]
+    assert low <= numbers["ggn_trace"] <= high
+    assert numbers["ggn_trace_probe_error"] > 0
+    assert "hessian_ratio" in found._repr_html_() or "ratio" in str(found.data)
+    ggn = la.curvature(
+        problem, split, examples="all", metrics=["hessian_max", "hessian_trace"], probes=0, operator="ggn"
+    )
+    assert ggn.summary["networks"]["network"]["hessian_max"] == pytest.approx(ends[1], rel=2e-3)
+
+
+@pytest.mark.parametrize("name", ["top", "network", "hessian_top", "weight_norm", "spread", "layer_top"])
+def test_a_metric_cannot_have_the_name_of_something_that_is_measured(
+    name: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("metrics_of_mine.py").write_text(f"def {name}(outputs, batch):\n    return outputs[:, 0]\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "metrics_of_mine", raising=False)
+    problem, split = problem_of(trained / "net0")
+    with pytest.raises(la.BadInput, match=f"^(metric )?'{name}' .*(rename it|another name)$"):
+        la.curvature(problem, split, metrics=[f"metrics_of_mine:{name}"])
+
+
 def test_along_a_trajectory_warm_starts_find_what_cold_ones_do_in_fewer_products(trained: Path) -> None:
     net = trained / "net0"
     assert main(["curvature", "--trajectory", str(net), "--examples=200", "--out=runs/t"]) == 0
@@ -266,7 +300,12 @@ def test_along_a_trajectory_warm_starts_find_what_cold_ones_do_in_fewer_products
         (["NET", "--examples=all", "--subsets=2"], "there are no further subsets; state their number"),
         (["NET", "--examples=5000", "--subsets=2"], "there are no further subsets of 5,000"),
         (["NET", "--metrics=hessian_max"], "hessian_max is measured in any case"),
+        (["NET", "--operator=ggn", "--metrics=ggn_trace"], "ggn_trace is measured in any case"),
+        (["NET", "--metrics=gradient_norm"], "gradient_norm is measured in any case"),
+        (["NET", "--metrics=hessian_top:3"], "has several values at a network; survey it, or choose one of a single"),
         (["NET", "--metrics=class_accuracy"], "has several values at a network"),
+        (["NET", "--operator=ggn", "--bottom=3"], "bottom means nothing with operator ggn, of which no eigenvalue"),
+        (["NET", "--probes=0", "--density_steps=9"], "density_steps means nothing with 0 probes"),
         (["--trajectory=NET", "--top=3"], "top means nothing with a trajectory"),
         (["BN", "--buffers=batch"], "under statistics of the batch"),
     ],

@@ -13,15 +13,18 @@ from torch import Tensor
 from lossatlas.charts import Slice
 from lossatlas.curvatures import TRACE_PROBES, find_density, find_spectrum, find_trace, judge_point
 from lossatlas.engine import Derivatives
+from lossatlas.errors import BadInput
 from lossatlas.jobs.curvature_pieces import Measurement, Piece
 from lossatlas.linalg import Quadrature
-from lossatlas.schema import PROBE_ERROR, RESIDUAL, record_texts
+from lossatlas.schema import COMPANION, PROBE_ERROR, RESIDUAL, record_texts
 from lossatlas.types import Params
 
 __all__ = ["NetworksMeasurement"]
 
 NETWORK, SAMPLE, TOP, BOTTOM, PROBE, NODE, LAYER = "network", "sample", "top", "bottom", "probe", "node", "layer"
 VERDICT = "verdict"
+TAKEN = (NETWORK, SAMPLE, TOP, BOTTOM, PROBE, NODE, LAYER, VERDICT, "spread")
+"""Names of dimensions, and of what summaries say beside numbers, which metrics cannot have."""
 WEIGHTS, CHOSEN = "weight_norm", "chosen_gradient_norm"
 """The norms of the weights, and of the gradient, in the parameters that curvature is taken in; that of the gradient is
 beside the norm in all parameters that vary, where these are more."""
@@ -70,14 +73,20 @@ class NetworksMeasurement(Measurement):
             if config.probes:
                 found[f"{operator}_node"] = self._new({**here, **density}, f"nodes of the density of the {words}")
                 found[f"{operator}_weight"] = self._new({**here, **density}, "weights of the nodes", "1")
-        for name, metric in recipe.metrics.items():
-            quantity = metric.quantity(recipe.base.problem.loss)
-            found[name] = self._new(sampled, quantity.long_name, quantity.units)
-            for beside in metric.companions:
-                found[beside.of(name)] = self._new(sampled, f"{beside.suffix} of {quantity.long_name}", quantity.units)
-        found |= self._lay_out_layers(here, density)
         if "hessian" in recipe.operators:
             found["negative_found"] = self._new(here, "negative directions found", "1")
+        found |= self._lay_out_layers(here, density)
+        for name, metric in recipe.metrics.items():
+            quantity = metric.quantity(recipe.base.problem.loss)
+            own = {name: self._new(sampled, quantity.long_name, quantity.units, metric=name)}
+            for beside in metric.companions:
+                own[beside.of(name)] = self._new(
+                    sampled, f"{beside.suffix} of {quantity.long_name}", quantity.units,
+                    **{"metric": name, COMPANION: beside.suffix},
+                )  # fmt: skip
+            if taken := sorted(own.keys() & {*found, *TAKEN}):
+                raise BadInput(f"{taken[0]!r} cannot be the name of a metric here, as something else has it; rename it")
+            found |= own
         coords = {NETWORK: [each.name for each in recipe.networks], SAMPLE: np.arange(len(recipe.samples))}
         if recipe.layers:
             coords[LAYER] = list(recipe.layers)
@@ -115,11 +124,11 @@ class NetworksMeasurement(Measurement):
                     yield Piece("trace", place, sample, operator)
                     if recipe.config.probes and not sample:
                         yield Piece("density", place, sample, operator)
-                if recipe.metrics:
-                    yield Piece("metrics", place, sample)
                 if not sample:
                     for layer in recipe.layers:
                         yield Piece("layer", place, sample, layer)
+                if recipe.metrics:  # last: they drop the graphs that products share
+                    yield Piece("metrics", place, sample)
 
     def _measure(self, piece: Piece) -> None:
         measure = {

@@ -13,7 +13,7 @@ from lossatlas.schema import PROBE_ERROR, RESIDUAL, SNAPSHOT, STANDARD_ERROR, On
 
 __all__ = ["summarise_curvature"]
 
-OWN = ("top", "bottom", "products", "node", "weight")
+OWN = ("products", PROBE_ERROR.of("trace"))
 """How names of variables of an operator end that are summarised in their own form."""
 
 
@@ -58,11 +58,12 @@ def _summarise_trajectory(data: xr.Dataset) -> dict[str, Any]:
 def _summarise_network(data: xr.Dataset) -> Iterator[tuple[str, Any]]:
     """Yield the numbers of one network on the stated sample, and their spread over subsets."""
     stated = data.isel(sample=0)
+    operators = parse_texts(data.attrs["operator"])
+    own = {f"{operator}_{end}" for operator in operators for end in OWN}
     for name in map(str, data.data_vars):
-        own = name.endswith((*OWN, *(f"_trace_{each.suffix}" for each in (RESIDUAL, PROBE_ERROR))))
-        if data[name].dims == ("sample",) and not own:
+        if data[name].dims == ("sample",) and name not in own:
             yield name, float(stated[name])
-    for operator in ("hessian", "ggn"):
+    for operator in operators:
         for end, word in (("top", "max"), ("bottom", "min")):
             if (name := f"{operator}_{end}") in data:
                 yield f"{operator}_{word}", float(stated[name][0])

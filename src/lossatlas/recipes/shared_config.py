@@ -197,7 +197,7 @@ class CurvatureConfig(Config):
     """Residual at which an eigenvalue counts as found, as a share of the largest magnitude among the eigenvalues."""
     curvature_products: Count = 300
     """Most products with the operator at a point, of all starts together; eigenvalues that have not settled by then are
-    counted, and stored with the residuals that they have."""
+    counted, and stored with the residuals that they have. Traces and densities take further products."""
     second_start: bool = False
     """Whether further random starts look beside what was found for eigenvalues that the first one missed, such as
     copies; lists of several eigenvalues do so always."""

@@ -14,6 +14,7 @@ from lossatlas.data import Split
 from lossatlas.engine import BuffersPolicy, Engine, Metric, Plan
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
+from lossatlas.metrics.curvature import SpectralMetric
 from lossatlas.recipes.chart_recipe import ChartRecipe
 from lossatlas.recipes.metrics import make_curvature_settings, make_metrics
 from lossatlas.recipes.networks import NetworkState, check_finite, load_networks
@@ -30,8 +31,10 @@ __all__ = ["SpectraRecipe", "build_spectra"]
 
 OPERATORS = {"hessian": ("hessian",), "ggn": ("ggn",), "both": ("hessian", "ggn")}
 """The operators that a setting stands for."""
-MEASURED = ("hessian_", "ggn_", "layer_", "gradient_norm")
-"""How names of variables begin that are measured in any case."""
+ENDS = {"hessian": ("max", "min", "trace"), "ggn": ("max", "trace")}
+"""How names end of metrics that say what is measured of an operator in any case."""
+KEPT = ("hessian_", "ggn_", "layer_")
+"""How names begin that metrics which are not of the package cannot have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,13 +222,23 @@ def _choose_metrics(config: SpectraConfig, base: ProblemRecipe) -> dict[str, Met
     """Make the metrics beside those that are measured in any case.
 
     Raises:
-        BadInput: one of them is, or it has several values at a point.
+        BadInput: one of them is, it has several values at a point, or its name is that of something else.
     """
     found = make_metrics(base.problem.loss, config)
     found.pop(LOSS, None)
+    measured = {"gradient_norm"}.union(
+        *({f"{name}_{end}" for end in ENDS[name]} for name in OPERATORS[config.operator])
+    )
     for name, metric in found.items():
-        if name.startswith(MEASURED):
+        if name in measured:
             raise BadInput(f"{name} is measured in any case; leave it out of the metrics")
-        if metric.quantity(base.problem.loss).dimension is not None:
-            raise BadInput(f"metric {name} has several values at a network; survey it, or choose one of a single value")
+        if (dimension := metric.quantity(base.problem.loss).dimension) is not None:
+            more = (
+                f", or ask for more with --{dimension.partition('_')[0]}" if isinstance(metric, SpectralMetric) else ""
+            )
+            raise BadInput(
+                f"metric {name} has several values at a network; survey it, or choose one of a single value{more}"
+            )
+        if name.startswith(KEPT) and not isinstance(metric, SpectralMetric):
+            raise BadInput(f"metric {name!r} is called like what is measured of an operator; give it another name")
     return found

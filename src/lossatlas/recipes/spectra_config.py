@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -57,7 +57,7 @@ class SpectraConfig(MetricsConfig, MeasuredConfig):
     top: Count = 5
     """Number of largest eigenvalues to find."""
     bottom: Count = 5
-    """Number of smallest eigenvalues to find."""
+    """Number of smallest eigenvalues of the Hessian to find."""
     probes: CountOrZero = 10
     """Number of random vectors that a spectral density is estimated from; 0 leaves it out."""
     density_steps: Count = 80
@@ -66,7 +66,8 @@ class SpectraConfig(MetricsConfig, MeasuredConfig):
     """Number of further subsets of as many examples on which eigenvalues, trace, loss and gradient are measured again,
     for their spread: disjoint ones where the split has enough examples, otherwise independent random ones."""
     per_layer: bool = False
-    """Whether each layer, the parameters of one module, is measured by itself, too, with all others held fixed."""
+    """Whether each layer, the parameters of one module, is measured by itself, too, with all others held fixed: of both
+    operators by the Hessian."""
     gradient_tolerance: Positive = 1e-3
     """Share of the loss below which the descent that the gradient allows counts as none, so that a network is called
     stationary."""
@@ -81,6 +82,19 @@ class SpectraConfig(MetricsConfig, MeasuredConfig):
             )
         if self.subsets and self.examples == "all":
             raise BadInput("examples is all, of which there are no further subsets; state their number, or no subsets")
-        for name in ALONG if self.trajectory else ():
+        if self.trajectory:
+            self._refuse(ALONG, "with a trajectory, at whose snapshots both ends of the Hessian's spectrum are found")
+        if self.operator == "ggn":
+            self._refuse(("bottom",), "with operator ggn, of which no eigenvalue is negative")
+        if not self.probes:
+            self._refuse(("density_steps",), "with 0 probes, which leave spectral densities out")
+
+    def _refuse(self, names: Iterable[str], where: str) -> None:
+        """Refuse settings that are not the usual ones where they mean nothing.
+
+        Raises:
+            BadInput: one of them is not.
+        """
+        for name in names:
             if getattr(self, name) != self.usual.get(name, getattr(type(self), name)):
-                raise BadInput(f"{name} means nothing with a trajectory; leave it out")
+                raise BadInput(f"{name} means nothing {where}; leave it out")
