@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -113,8 +114,30 @@ def test_a_run_holds_the_eigenvalues_of_the_dense_hessian_of_the_same_sample(
     assert found["negative_found"] == negative == int(data["negative_found"][0])
     out = capsys.readouterr().out
     assert found["verdict"] in out.replace("\n", " ")
+    told = " ".join(out.split())
+    for name in ("hessian_max", "hessian_min", "ggn_max"):
+        assert f"{name} {found[name]:.4g} ± {found[f'{name}_residual']:.2g}" in told
+    for name in ("hessian_trace", "ggn_trace"):
+        low, high = found[f"{name}_interval"]
+        assert f"{name} {found[name]:.4g} ({low:.4g} to {high:.4g})" in told
+    assert summary["unconverged"] == 0
+    assert "above the tolerance" not in told
     assert Path("runs/c/report.html").read_text().count(found["verdict"][:30]) >= 1
     assert {"config.yaml", "provenance.json", "chart.safetensors"} <= {path.name for path in Path("runs/c").iterdir()}
+
+
+@pytest.mark.parametrize("where", [["NET", "--per_layer", "--top=3", "--bottom=2"], ["--trajectory=NET"]])
+def test_what_has_not_converged_is_counted(where: list[str], trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tokens = [token.replace("NET", str(trained / "net0")) for token in where]
+    few = [] if tokens[0].startswith("--traj") else ["--probes=0", "--metrics=loss"]
+    tokens += ["--examples=100", "--curvature_products=3", "--out=runs/c", "--no_pictures", *few]
+    assert main(["curvature", *tokens]) == 0
+    data, summary = read_curvature(Path("runs/c")), json.loads(Path("runs/c/summary.json").read_text())
+    ends = ("hessian_top", "hessian_bottom", "layer_top", "layer_bottom", "path_hessian_max", "path_hessian_min")
+    assert 0 < summary["unconverged"] <= sum(data[name].size for name in ends if name in data)
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"above the tolerance, or that were not found: {summary['unconverged']}; allow more" in told
+    assert " ± " in told
 
 
 def test_slices_along_its_eigenvectors_have_their_curvature(trained: Path) -> None:
@@ -155,6 +178,18 @@ def test_a_run_that_is_stopped_between_pieces_continues_to_the_same_numbers(trai
         resumed = run_curvature(config, parts, resume=True, pictures=False)
         assert strip(resumed) == strip(whole)
         xr.testing.assert_identical(read_curvature(parts), read_curvature(Path(name, "whole")))
+
+
+def test_a_trajectory_of_which_a_snapshot_has_changed_is_not_continued(trained: Path) -> None:
+    """Also one between its ends."""
+    net = Path(shutil.copytree(trained / "net0", "net"))
+    config = SpectraConfig(trajectory="net", **MODEL, examples="60")
+    with pytest.raises(Interrupted):
+        run_curvature(config, Path("runs/t"), pictures=False, stop=Asked(2))
+    snapshots = la.Trajectory(net / "snapshots").snapshots
+    shutil.copy(snapshots[0].path, snapshots[len(snapshots) // 2].path)
+    with pytest.raises(la.BadInput, match="trajectory"):
+        run_curvature(config, Path("runs/t"), resume=True, pictures=False)
 
 
 def test_subsets_are_disjoint_where_there_are_enough_examples_and_layers_are_blocks(trained: Path) -> None:

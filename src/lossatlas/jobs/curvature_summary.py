@@ -9,12 +9,16 @@ import numpy as np
 import xarray as xr
 
 from lossatlas.linalg import find_half_width
-from lossatlas.schema import PROBE_ERROR, RESIDUAL, SNAPSHOT, STANDARD_ERROR, OnTrajectory, parse_texts
+from lossatlas.schema import COMPANION, PROBE_ERROR, RESIDUAL, SNAPSHOT, STANDARD_ERROR, OnTrajectory, parse_texts
 
 __all__ = ["summarise_curvature"]
 
 OWN = ("products", PROBE_ERROR.of("trace"))
 """How names of variables of an operator end that are summarised in their own form."""
+ENDS = {
+    "hessian": ("top", "bottom"), "ggn": ("top",), "layer": ("top", "bottom"), "path_hessian": ("max", "min"),
+}  # fmt: skip
+"""The variables of eigenvalues that belong to one spectrum, by how their names begin and end."""
 
 
 def summarise_curvature(data: xr.Dataset) -> dict[str, Any]:
@@ -23,12 +27,18 @@ def summarise_curvature(data: xr.Dataset) -> dict[str, Any]:
     Of networks, ``networks`` holds for each the verdict, loss, gradient norm, the largest and the smallest eigenvalue
     with their residuals, the trace with its 95 % interval, and further metrics; ``spread`` holds the standard
     deviations over subsets of examples, where there are some. Of a trajectory, ``largest`` says where the largest
-    eigenvalue was the largest, and ``last`` holds the numbers of the last snapshot.
+    eigenvalue was the largest, and ``last`` holds the numbers of the last snapshot. ``unconverged`` counts the
+    eigenvalues with a residual above the tolerance, on all samples, of all layers and snapshots, and those that were
+    not found.
 
     Args:
         data: the data of the measurement.
     """
-    common = {"dimension": int(data.attrs["dimension"]), "examples": int(data.attrs["examples"])}
+    common = {
+        "dimension": int(data.attrs["dimension"]),
+        "examples": int(data.attrs["examples"]),
+        "unconverged": _count_unconverged(data),
+    }
     if SNAPSHOT in data.sizes:
         return {"snapshots": data.sizes[SNAPSHOT], **_summarise_trajectory(data), **common}
     verdicts = parse_texts(data.attrs["verdict"])
@@ -40,6 +50,24 @@ def summarise_curvature(data: xr.Dataset) -> dict[str, Any]:
         },
         **common,
     }
+
+
+def _count_unconverged(data: xr.Dataset) -> int:
+    """Count the eigenvalues whose residuals are above the tolerance, and those that were not found."""
+    count = 0
+    for group, ends in ENDS.items():
+        names = [f"{group}_{end}" for end in ends if RESIDUAL.of(f"{group}_{end}") in data]
+        if not names or COMPANION in data[RESIDUAL.of(names[0])].attrs:  # that of a metric is beside what is measured
+            continue
+        values = [np.atleast_1d(data[name].values) for name in names]
+        if group != "layer" and SNAPSHOT not in data.sizes:
+            scales = np.fmax.reduce([np.fmax.reduce(np.abs(each), axis=-1, keepdims=True) for each in values])
+        else:
+            scales = np.fmax.reduce([np.abs(each) for each in values])
+        for name in names:
+            residuals = data[RESIDUAL.of(name)].values
+            count += int((~(residuals <= data.attrs["curvature_tolerance"] * scales)).sum())
+    return count
 
 
 def _summarise_trajectory(data: xr.Dataset) -> dict[str, Any]:

@@ -187,8 +187,10 @@ def _place(
     end = f"the end of {config.trajectory}"
     load_state(module, along.snapshots[-1].state(), end)
     check_finite(module, end)
-    steps = str([snapshot.step for snapshot in along.snapshots])
-    return (), tuple(along.snapshots), (), {"trajectory": fingerprint([("start", along.vector(0))], steps)}
+    states = (
+        (f"{each.step} {name}", value) for each in along.snapshots for name, value in sorted(each.state().items())
+    )
+    return (), tuple(along.snapshots), (), {"trajectory": fingerprint(states)}
 
 
 def _take_samples(config: SpectraConfig, base: ProblemRecipe) -> tuple[tuple[Split, ...], bool]:

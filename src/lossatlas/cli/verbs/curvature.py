@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CURVATURE"]
 
+NORMS = ("gradient_norm", "chosen_gradient_norm")
+SPECTRUM = ("hessian_max", "hessian_min", "hessian_trace", "ggn_max", "ggn_trace")
+"""The numbers of a spectrum in a summary."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Options(RunOptions):
@@ -41,15 +45,30 @@ class _Curvature(ConfiguredVerb[SpectraConfig, _Options]):
         return run_curvature
 
     def tell(self, summary: Mapping[str, Any], run: _Options) -> None:
-        shown = ("loss", "gradient_norm", "hessian_max", "hessian_min", "hessian_trace", "ggn_max", "ggn_trace")
         networks = summary.get("networks")
         for name, found in networks.items() if isinstance(networks, Mapping) else ():
-            say(f"{name}: {format_numbers(found, shown)}")
+            say(f"{name}: {format_numbers(found, ('loss', *NORMS))}{_tell_spectrum(found)}")
             if isinstance(found, Mapping) and isinstance(verdict := found.get("verdict"), str):
                 say(verdict)
         if isinstance(last := summary.get("last"), Mapping):
-            say(f"at the end: {format_numbers(last, ('step', 'loss', 'lr', 'hessian_max', 'hessian_min'))}")
+            say(f"at the end: {format_numbers(last, ('step', 'loss', 'lr', NORMS[0]))}{_tell_spectrum(last)}")
+        if isinstance(count := summary.get("unconverged"), int) and count:
+            which = "eigenvalues whose residuals are above the tolerance, or that were not found"
+            say(f"{which}: {count}; allow more with --curvature_products")
         print_place(run, run.pictures)
+
+
+def _tell_spectrum(found: object) -> str:
+    """``, hessian_max 4.1 ± 0.002, hessian_trace 12 (11 to 13)``: residuals, and 95 % intervals of traces."""
+    entries = found if isinstance(found, Mapping) else {}
+    told = ""
+    for name in SPECTRUM:
+        number, interval = format_numbers(entries, (name,)), entries.get(f"{name}_interval")
+        residual = format_numbers(entries, (f"{name}_residual",), digits=2).rpartition(" ")[2]
+        told += (f", {number}" if number else "") + (f" ± {residual}" if number and residual else "")
+        if number and isinstance(interval, list) and len(interval) == 2:
+            told += f" ({interval[0]:.4g} to {interval[1]:.4g})"
+    return told
 
 
 CURVATURE = _Curvature(
