@@ -159,6 +159,30 @@ def test_slices_along_its_eigenvectors_have_their_curvature(trained: Path) -> No
         assert curvature == pytest.approx(float(data["hessian_top"][number, 0, 0]), rel=0.1)
 
 
+def test_negative_directions_are_kept_and_labels_name_operator_and_residual(trained: Path) -> None:
+    nets = [str(trained / f"net{seed}") for seed in range(2)]
+    assert main(["curvature", *nets, *FEW, "--metrics=loss", "--out=runs/c", "--no_pictures"]) == 0
+    data = read_curvature(Path("runs/c"))
+    assert data["negative_found"].values.tolist() == [2, 2]
+    step = 0.05
+    line = [f"--at=-{step},0,{step}", "--splits=train", "--examples=200", "--plan=loop", "--no_pictures"]
+    for number, folder in enumerate(("runs/c/negative", "runs/c/network_2/negative")):
+        directions = ["--checkpoint", nets[number], "--directions", f"file:{folder}"]
+        assert main(["survey", *directions, *line, f"--out=line{number}"]) == 0
+        survey = xr.open_zarr(f"line{number}/survey.zarr")
+        value, residual = (float(data[name][number, 0, 0]) for name in ("hessian_bottom", "hessian_bottom_residual"))
+        told = f"eigenvector 1 from below (eigenvalue {value:.4g} ± {residual:.2g})"
+        assert survey["u"].attrs["long_name"].startswith(told)
+        losses = survey["train_loss"].values.astype(np.float64)
+        assert (losses[0] - 2 * losses[1] + losses[2]) / step**2 == pytest.approx(
+            value, rel=0.3
+        )  # kinks of ReLU are within reach
+    problem, split = problem_of(trained / "net0")
+    found = la.curvature(problem, split, operator="ggn", probes=0, top=2, metrics=["loss"])
+    assert found.charts["network"].axis_labels["u"].startswith("Gauss-Newton eigenvector 1 (eigenvalue ")
+    assert not found.negative
+
+
 def test_a_run_that_is_stopped_between_pieces_continues_to_the_same_numbers(trained: Path) -> None:
     nets = tuple(str(trained / f"net{seed}") for seed in range(2))
     networks = SpectraConfig(networks=nets, **MODEL, **SMALL, subsets=1, per_layer=True)

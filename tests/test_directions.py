@@ -136,11 +136,24 @@ class TestDerivatives:
         wanted = wanted * wanted.gather(1, wanted.abs().argmax(dim=1, keepdim=True)).sign()
         torch.testing.assert_close(chart.directions, wanted, rtol=0, atol=1e-6)
         first, last, second = (f"{float(values[k]):.4g}" for k in (-1, 0, -2))
-        assert [*chart.axis_labels.values()] == [
+        labels = [re.sub(r" ± [0-9.e-]+\)$", ")", label) for label in chart.axis_labels.values()]
+        assert labels == [
             f"eigenvector 1 (eigenvalue {first})",
             f"eigenvector 1 from below (eigenvalue {last})",
             f"eigenvector 2 (eigenvalue {second})",
         ]
+
+    def test_labels_say_which_directions_were_made_orthogonal(self) -> None:
+        """What they say of eigenvalues and gradients does not hold of those; eigenvectors are orthogonal already."""
+        problem, split = small_problem()
+        kinds = ("gradient", "eigenvector", "random", "eigenvector")
+        given = {"problem": problem, "split": split, "curvature": EXACT}
+        plain = [*la.slice_around(problem.module, kinds, **given).axis_labels.values()]
+        changed = [*la.slice_around(problem.module, kinds, orthogonal=True, **given).axis_labels.values()]
+        assert changed == [plain[0], f"{plain[1]}, made orthogonal", plain[2], f"{plain[3]}, made orthogonal"]
+        alone = la.slice_around(problem.module, ("eigenvector", "eigenvector", "gradient"), orthogonal=True, **given)
+        labels = [*alone.axis_labels.values()]
+        assert [label.endswith("made orthogonal") for label in labels] == [False, False, True]
 
     def test_parameters_that_curvature_leaves_out_are_held(self) -> None:
         problem, split = small_problem()
@@ -201,6 +214,9 @@ class TestDerivatives:
             (("gradient", "gradient"), {}, "'gradient' is given for 2 axes; expected one axis"),
             (("eigenvector:biggest",), {}, "'eigenvector:biggest' is not a direction; did you mean"),
             (("gradient:3",), {}, "direction 'gradient' takes no argument"),
+            (("eigenvector:",), {}, "nothing follows the colon of direction 'eigenvector:'; leave it out"),
+            (("gradient:",), {}, "nothing follows the colon of direction 'gradient:'; leave it out"),
+            (("towards:",), {}, "direction 'towards' lacks its"),
             (("eigenvector",) * 3, {"space": ["2.bias"]}, "3 eigenvalues are asked for, and curvature is taken in 2"),
             (("eigenvector",), {"curvature": la.CurvatureSettings(tolerance=1e-16)}, "expected more"),
         ],
@@ -221,14 +237,16 @@ class TestDerivatives:
         [
             (0.0, "gradient", "the gradient at the centre is zero, so it defines no direction"),
             (float("inf"), "gradient", "the gradient at the centre is not finite, so it defines no direction"),
+            (1.0, "eigenvector", "the Hessian at the centre is zero, so any direction is an eigenvector"),
             (1e200, "eigenvector", "products with the Hessian at the centre are not finite"),
         ],
     )
     def test_what_defines_no_direction(self, weight: float, kind: str, message: str) -> None:
         module = nn.Linear(1, 1, bias=False).double()
         nn.init.constant_(module.weight, weight)
-        rows = torch.tensor([[1e200 if kind == "eigenvector" else 1.0]]).double()
-        problem = la.Problem(module, la.SquaredError())
+        rows = torch.tensor([[1e200 if weight == 1e200 else 1.0]]).double()
+        linear = la.PerExample(lambda outputs, _: outputs[:, 0])
+        problem = la.Problem(module, linear if weight == 1.0 else la.SquaredError())
         with pytest.raises(la.BadInput, match=message):
             la.slice_around(module, (kind,), problem=problem, split=(rows, torch.zeros(1, 1).double()))
 
@@ -290,8 +308,8 @@ class TestCommandLine:
         files = [(run / "chart.safetensors").read_bytes() for run in runs]
         assert files[0] == files[1]
         labels = labels_of(runs[0])
-        assert re.fullmatch(r"eigenvector 1 \(eigenvalue [0-9.]+\)", labels[0])
-        assert labels[1] == "gradient"
+        assert re.fullmatch(r"eigenvector 1 \(eigenvalue [0-9.]+ ± [0-9.e-]+\)", labels[0])
+        assert labels[1] == "gradient, made orthogonal"
         told = describe_measurement(xr.Dataset(), la.open_run(runs[0]))
         assert "Directions eigenvector, gradient: of the mean loss over the train examples at the centre" in " ".join(
             told
@@ -320,7 +338,7 @@ class TestCommandLine:
         assert main(along) == 0
         labels = labels_of(tmp_path / "map")
         assert re.fullmatch(r"principal component 1 \([0-9.]+ %\)", labels[0])
-        assert re.match(r"eigenvector 1 \(eigenvalue [0-9.]+\)", labels[1])
+        assert re.match(r"eigenvector 1 \(eigenvalue [0-9.]+ ± [0-9.e-]+\)", labels[1])
         monkeypatch.delattr("lossatlas.directions.centre.find_spectrum")
         assert main([*along, "--resume", "--metrics", "loss", "error"]) == 0
         assert labels_of(tmp_path / "map") == labels
@@ -337,6 +355,7 @@ class TestCommandLine:
                 "is computed from a trajectory; name one with --trajectory",
             ),
             (["--checkpoint=nowhere.pt"], "checkpoint nowhere.pt does not exist"),
+            (["--checkpoint=FILE", "--directions", "eigenvector:"], "nothing follows the colon of direction"),
             (["--checkpoint=FILE", "--directions", "eigenvector:top"], "'eigenvector:top' is not a direction"),
             (
                 ["--checkpoint=FILE", "--directions", "eigenvector", "--curvature_parameters=layer9.*"],

@@ -111,8 +111,11 @@ def make_direction(spec: str) -> Direction:
     Raises:
         BadInput: the kind is unknown, or it does not take such an argument.
     """
-    kind, _, argument = spec.partition(":")
-    return DIRECTIONS[kind](argument)
+    kind, colon, argument = spec.partition(":")
+    found = DIRECTIONS[kind]
+    if colon and not argument and not (found.takes and found.needs_argument):
+        raise BadInput(f"nothing follows the colon of direction {spec!r}; leave it out, as in {kind}")
+    return found(argument)
 
 
 def make_directions(names: Sequence[str], around: Around) -> tuple[Tensor, list[str]]:

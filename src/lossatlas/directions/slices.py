@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lossatlas.bounds import check_arguments
 from lossatlas.charts import RepeatedSlice, Slice
@@ -27,6 +27,10 @@ __all__ = ["slice_along", "slice_around"]
 
 DEPENDENT = 1e-10
 """The smallest eigenvalue of the unit directions' Gram matrix below which they count as linearly dependent."""
+
+UNCHANGED = 1e-3
+"""The share of its length by which a direction may change and still counts as what it was: its curvature changes by the
+square of it."""
 
 
 @check_arguments
@@ -131,7 +135,10 @@ def slice_along(kinds: Sequence[str], around: Around, orthogonal: bool, repeats:
     found = []
     for repeat in range(repeats):
         vectors, names = make_directions(kinds, replace(around, seed=around.seed + repeat))
-        found.append(orthogonalise(vectors) if orthogonal else vectors)
+        if orthogonal:
+            plain, vectors = vectors, orthogonalise(vectors)
+            names = _tell_changes(kinds, names, plain, vectors)
+        found.append(vectors)
     for vectors in found:
         units = vectors.double() / vectors.double().norm(dim=1, keepdim=True)
         if not (torch.linalg.eigvalsh(units @ units.T) > DEPENDENT).all():
@@ -141,6 +148,18 @@ def slice_along(kinds: Sequence[str], around: Around, orthogonal: bool, repeats:
     if any(make_direction(kind).is_random for kind in kinds):
         chart.random_directions = _record_random(around, repeats)
     return chart
+
+
+def _tell_changes(kinds: Sequence[str], labels: Sequence[str], before: Tensor, after: Tensor) -> list[str]:
+    """The labels of axes whose directions (d, n) were made orthogonal: what they say need not hold of them any more.
+
+    Random directions stay random.
+    """
+    changes = (after.double() - before.double()).norm(dim=1) / before.double().norm(dim=1)
+    return [
+        f"{label}, made orthogonal" if change > UNCHANGED and not make_direction(kind).is_random else label
+        for kind, label, change in zip(kinds, labels, changes.tolist(), strict=True)
+    ]
 
 
 def _record_random(around: Around, repeats: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from lossatlas.engine.memory import find_memory_limit
 from lossatlas.exchange.curvature import CURVATURE, read_curvature
 from lossatlas.exchange.netcdf import encode_netcdf
 from lossatlas.jobs.checkpoint import restore_checkpoint, write_checkpoint
-from lossatlas.jobs.curvature_pieces import Measurement
+from lossatlas.jobs.curvature_pieces import LEADING, Measurement
 from lossatlas.jobs.curvature_summary import summarise_curvature
 from lossatlas.jobs.curvature_trajectory import TrajectoryMeasurement
 from lossatlas.jobs.estimate import Estimate, measure_peak_bytes
@@ -50,7 +50,8 @@ def _carry_out(start: Start[SpectraConfig], how: Handling) -> dict[str, Any]:
     """Measure curvature piece by piece, and write what it comes to.
 
     ``curvature.nc`` holds the data and is replaced after each piece; ``chart.safetensors`` holds the first network and
-    its leading eigenvectors, and ``network_K/chart.safetensors`` those of the K-th.
+    its leading eigenvectors, and ``network_K/chart.safetensors`` those of the K-th; ``negative/chart.safetensors`` and
+    ``network_K/negative/chart.safetensors`` hold eigenvectors of negative eigenvalues, where some were found.
     """
     run = start.run
     recipe = build_spectra(start.config)
@@ -128,9 +129,10 @@ def _name_run(config: SpectraConfig) -> str:
     return f"{config.model} on {config.data}"
 
 
-def _write_chart(run: RunDirectory, place: int, chart: Slice) -> None:
-    """Write the slice along the leading eigenvectors of a network, by its number."""
-    run.write_bytes(CHART if not place else f"network_{place + 1}/{CHART}", encode_chart(chart))
+def _write_chart(run: RunDirectory, place: int, which: str, chart: Slice) -> None:
+    """Write a slice along eigenvectors of a network, by its number."""
+    folders = ([f"network_{place + 1}"] if place else []) + ([which] if which != LEADING else [])
+    run.write_bytes("/".join([*folders, CHART]), encode_chart(chart))
 
 
 def _phases(measurement: Measurement, pictures: bool) -> Iterator[Phase]:

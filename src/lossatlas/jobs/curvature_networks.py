@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from torch import Tensor
 
 from lossatlas.charts import Slice
 from lossatlas.curvatures import TRACE_PROBES, find_density, find_spectrum, find_trace, judge_point
+from lossatlas.directions.eigenvectors import label_eigenvector, orient
 from lossatlas.engine import Derivatives
+from lossatlas.engine.derivatives import Operator
 from lossatlas.errors import BadInput
-from lossatlas.jobs.curvature_pieces import Measurement, Piece
-from lossatlas.linalg import Quadrature
+from lossatlas.jobs.curvature_pieces import LEADING, NEGATIVE, Measurement, Piece
+from lossatlas.linalg import Extremes, Quadrature
 from lossatlas.schema import COMPANION, PROBE_ERROR, RESIDUAL, record_texts
 from lossatlas.types import Params
 
@@ -29,7 +30,7 @@ WEIGHTS, CHOSEN = "weight_norm", "chosen_gradient_norm"
 """The norms of the weights, and of the gradient, in the parameters that curvature is taken in; that of the gradient is
 beside the norm in all parameters that vary, where these are more."""
 AXES = 2
-"""The eigenvectors that are kept as the directions of a slice: as many as a picture of a surface has axes."""
+"""The leading eigenvectors that are kept as the directions of a slice: as many as a picture of a surface has axes."""
 WORDS = {"hessian": "Hessian", "ggn": "Gauss-Newton matrix"}
 
 
@@ -160,9 +161,8 @@ class NetworksMeasurement(Measurement):
         found = find_spectrum(
             derivatives, recipe.settings, piece.of, top=recipe.config.top, bottom=bottom, vectors=kept
         )
-        if found.top_vectors is not None and bool(found.top_vectors.isfinite().all()):
-            vectors = derivatives.operator(piece.of, recipe.settings.parameters).embed(found.top_vectors[0, :AXES])
-            self._keep_slice(piece.place, vectors, found.top[0].tolist())
+        if kept and float(found.scale[0]) > 0:
+            self._keep_slices(piece.place, found, derivatives.operator(piece.of, recipe.settings.parameters), piece.of)
         self._put(f"{piece.of}_top", where, found.top[0])
         self._put(RESIDUAL.of(f"{piece.of}_top"), where, found.top_residuals[0])
         if bottom:
@@ -170,14 +170,27 @@ class NetworksMeasurement(Measurement):
             self._put(RESIDUAL.of(f"{piece.of}_bottom"), where, found.bottom_residuals[0])
         self._put(f"{piece.of}_products", where, found.products[0])
 
-    def _keep_slice(self, place: int, vectors: Tensor, values: list[float]) -> None:
-        """Give away the slice along eigenvectors (d, n), whose largest entries are made positive."""
-        largest = vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True))
-        chart = Slice(self._go_to(place).weights.cpu(), (vectors * largest.sign()).cpu())
-        labels = (f"eigenvector {k} (eigenvalue {value:.4g})" for k, value in enumerate(values, 1))
-        chart.axis_labels = dict(zip(chart.axes, labels, strict=False))
-        if self._keep is not None:
-            self._keep(place, chart)
+    def _keep_slices(self, place: int, found: Extremes, matrix: Operator, operator: str) -> None:
+        """Give away the slices along the eigenvectors of the largest eigenvalues, and of those that are negative."""
+        allowed = self.recipe.settings.tolerance * float(found.scale[0])
+        for which, values, residuals, vectors in (
+            (LEADING, found.top[0], found.top_residuals[0], found.top_vectors),
+            (NEGATIVE, found.bottom[0], found.bottom_residuals[0], found.bottom_vectors),
+        ):
+            chosen = values.isfinite()
+            if which == NEGATIVE:
+                chosen &= (values < -allowed) & (residuals <= allowed)
+            numbers = [k for k, one in enumerate(chosen.tolist()) if one][: AXES if which == LEADING else None]
+            if not numbers or vectors is None or self._keep is None:
+                continue
+            directions = orient(matrix.embed(vectors[0, numbers]))
+            chart = Slice(self._go_to(place).weights.cpu(), directions.cpu())
+            labels = (
+                label_eigenvector(k, which == NEGATIVE, (float(values[k]), float(residuals[k])), operator)
+                for k in numbers
+            )
+            chart.axis_labels = dict(zip(chart.axes, labels, strict=True))
+            self._keep(place, which, chart)
 
     def _measure_trace(self, piece: Piece, where: tuple[int, int]) -> None:
         self._put_trace(f"{piece.of}_trace", where, self._derive(piece), piece.of, self.recipe.settings.parameters)

@@ -29,7 +29,12 @@ from lossatlas.surveying import Surveyor
 from lossatlas.types import Params
 from lossatlas.weights.files import load_state
 
-__all__ = ["Measurement", "Piece"]
+__all__ = ["LEADING", "NEGATIVE", "Keep", "Measurement", "Piece"]
+
+LEADING, NEGATIVE = "leading", "negative"
+"""The slices along eigenvectors that are kept: of the largest eigenvalues, and of negative ones that converged."""
+Keep = Callable[[int, str, Slice], None]
+"""What is called with the number of a network and one of its slices along eigenvectors, by its name."""
 
 PIECES = "pieces"
 """The attribute that lists the pieces that are measured, as JSON."""
@@ -93,16 +98,14 @@ class Measurement(ABC):
     Args:
         recipe: what is measured.
         plan: how the engine runs.
-        keep: called with the number of a network and the slice along its leading eigenvectors, before these numbers
-            are in :attr:`data`; None where slices are not kept.
+        keep: called with a network's slices along eigenvectors before their numbers are in :attr:`data`; None where
+            slices are not kept.
 
     Raises:
         BadInput: the measurement cannot be carried out: see :meth:`check`.
     """
 
-    def __init__(
-        self, recipe: SpectraRecipe, plan: str | Plan, keep: Callable[[int, Slice], None] | None = None
-    ) -> None:
+    def __init__(self, recipe: SpectraRecipe, plan: str | Plan, keep: Keep | None = None) -> None:
         self.recipe = recipe
         self._keep = keep
         self.data = self._lay_out()

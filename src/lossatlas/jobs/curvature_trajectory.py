@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,9 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from lossatlas.charts import Slice
 from lossatlas.curvatures import find_spectrum
 from lossatlas.engine import Plan
-from lossatlas.jobs.curvature_pieces import Measurement, Piece
+from lossatlas.jobs.curvature_pieces import Keep, Measurement, Piece
 from lossatlas.recipes.spectra import SpectraRecipe
 from lossatlas.schema import RESIDUAL, SNAPSHOT, OnTrajectory
 from lossatlas.streams import make_generator
@@ -32,9 +31,7 @@ class TrajectoryMeasurement(Measurement):
     The eigenvectors of one snapshot, with some noise, are where the next one starts; the first starts at random.
     """
 
-    def __init__(
-        self, recipe: SpectraRecipe, plan: str | Plan, keep: Callable[[int, Slice], None] | None = None
-    ) -> None:
+    def __init__(self, recipe: SpectraRecipe, plan: str | Plan, keep: Keep | None = None) -> None:
         super().__init__(recipe, plan, keep)
         self._starts: dict[int, Tensor] = {}
         """Where snapshots start, by their numbers: the last one that is measured, and the next."""

@@ -26,6 +26,7 @@ from lossatlas.files.writing import write_atomically
 from lossatlas.hashing import fingerprint
 from lossatlas.jobs.along import CurveEvaluation
 from lossatlas.jobs.compared import compare_predictions, make_comparison
+from lossatlas.jobs.curvature_pieces import LEADING, NEGATIVE
 from lossatlas.jobs.curvature_summary import summarise_curvature
 from lossatlas.jobs.job import Handling
 from lossatlas.jobs.measured_curvature import make_measurement
@@ -244,7 +245,7 @@ def curvature(
             ``per_layer=True``. With ``trajectory=FOLDER`` snapshots are measured instead of networks.
 
     Returns:
-        The data, the verdicts, and slices along leading eigenvectors.
+        The data, the verdicts, and slices along eigenvectors.
 
     Raises:
         BadInput: a setting is unknown, or networks, problem and examples do not fit together.
@@ -273,19 +274,23 @@ def curvature(
     splits = splits if isinstance(splits, Mapping) else {"train": splits}
     states = {} if along else _name_states({"network": problem.module} if networks is None else networks)
     config = _configure(SpectraConfig, settings, splits, networks=tuple(states))
-    charts: dict[str, Slice] = {}
+    kept: dict[str, dict[str, Slice]] = {LEADING: {}, NEGATIVE: {}}
     with show_progress(progress) as reporter, keep_module(problem.module):
         base = _assemble(problem, splits, config.parameters, config.device, states)
         recipe = build_spectra(config, base)
         _warn(recipe.notes)
         names = tuple(states)
-        measurement = make_measurement(recipe, config.plan, lambda place, chart: charts.update({names[place]: chart}))
+
+        def keep(place: int, which: str, chart: Slice) -> None:
+            kept[which][names[place]] = chart
+
+        measurement = make_measurement(recipe, config.plan, keep)
         measurement.check()
         total = len(measurement.pieces)
         for number, _ in enumerate(measurement.measure(), 1):
             reporter.progress("curvature", number / total, {})
     data = measurement.data
-    return CurvatureResult(data, charts, summarise_curvature(data), measurement.plan)
+    return CurvatureResult(data, kept[LEADING], kept[NEGATIVE], summarise_curvature(data), measurement.plan)
 
 
 def _survey_between(

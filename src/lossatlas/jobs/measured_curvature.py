@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from lossatlas.charts import Slice
 from lossatlas.engine import Plan
 from lossatlas.jobs.curvature_networks import NetworksMeasurement
-from lossatlas.jobs.curvature_pieces import Measurement
+from lossatlas.jobs.curvature_pieces import Keep, Measurement
 from lossatlas.jobs.curvature_trajectory import TrajectoryMeasurement
 from lossatlas.recipes.spectra import SpectraRecipe
 
 __all__ = ["make_measurement"]
 
 
-def make_measurement(
-    recipe: SpectraRecipe, plan: str | Plan, keep: Callable[[int, Slice], None] | None = None
-) -> Measurement:
+def make_measurement(recipe: SpectraRecipe, plan: str | Plan, keep: Keep | None = None) -> Measurement:
     """Make the measurement of a recipe; arguments and errors are those of :class:`Measurement`."""
     if recipe.snapshots:
         return TrajectoryMeasurement(recipe, plan, keep)

@@ -59,6 +59,9 @@ class CurvatureResult:
     charts: Mapping[str, Slice]
     """By the name of a network the slice around it along the eigenvectors of its two largest eigenvalues, of length 1;
     empty for a trajectory."""
+    negative: Mapping[str, Slice]
+    """Likewise along the eigenvectors of the negative eigenvalues that were found, the smallest first; without networks
+    that have none."""
     summary: dict[str, Any]
     """The main numbers, as in ``summary.json``."""
     plan: Plan

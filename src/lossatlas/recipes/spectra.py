@@ -103,10 +103,12 @@ class SpectraRecipe:
     @property
     def disk(self) -> int:
         """The bytes that a run takes on disk at least."""
-        wide = self.base.space.size * 8
-        charts = len(self.networks) * 2 * wide // 2
-        densities = len(self.networks) * self.config.probes * self.steps * 16 * (1 + len(self.layers))
-        return charts + densities + (3 * wide if self.snapshots else 0)
+        vector = self.base.space.size * self.base.space.vector_of(self.base.problem.module).element_size()
+        if self.snapshots:
+            return 4 * vector  # the starts of two snapshots, while a new checkpoint is beside the old one
+        spectra = len(self.operators) + len(self.layers)
+        densities = self.config.probes * self.steps * 2 * 8 * spectra
+        return len(self.networks) * ((1 + min(2, self.config.top)) * vector + densities)
 
     def count_vectors(self) -> tuple[int, int]:
         """Count the vectors of length n that are kept, at least and usually."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from lossatlas.curvatures import CurvatureSettings
 from lossatlas.directions.direction import Around, Direction, require_centre
+from lossatlas.directions.eigenvectors import label_eigenvector, orient
 from lossatlas.errors import BadInput, make_unknown_error
 from lossatlas.linalg import find_precision_limit
 
@@ -31,8 +31,8 @@ class Eigenvector(Direction):
         super().__init__(argument)
         if argument not in (LARGEST, SMALLEST):
             raise make_unknown_error("direction", f"eigenvector:{argument}", ["eigenvector", f"eigenvector:{SMALLEST}"])
-        self._told: list[str] = []
-        """The eigenvalues that were found, in words."""
+        self._found: list[tuple[float, float]] = []
+        """The eigenvalues that were found, with their residuals."""
 
     def make_vectors(self, count: int, around: Around) -> Tensor:
         centre = require_centre(around, "eigenvector")
@@ -45,19 +45,23 @@ class Eigenvector(Direction):
             values, residuals, vectors = found.top[0], found.top_residuals[0], found.top_vectors
         assert vectors is not None
         self._check(values, centre.settings)
+        if not float(found.scale[0]) > 0:
+            raise BadInput(
+                "the Hessian at the centre is zero, so any direction is an eigenvector; choose other directions"
+            )
         limit = max(centre.settings.tolerance, find_precision_limit(vectors.dtype)) * float(found.scale[0])
-        self._told = [_tell(*pair, limit) for pair in zip(values.tolist(), residuals.tolist(), strict=True)]
+        self._found = list(zip(values.tolist(), residuals.tolist(), strict=True))
         for number, residual in enumerate(residuals.tolist()):
             if residual > limit:
                 around.notes.append(
                     f"{self.label(number)} is not found to the tolerance {centre.settings.tolerance:g} after "
                     f"{centre.settings.products} products; allow more with --curvature_products"
                 )
-        return torch.stack([_orient(vector) for vector in vectors[0].double().cpu()]).to(around.origin)
+        return orient(vectors[0].double().cpu()).to(around.origin)
 
     def label(self, number: int) -> str:
-        told = f" ({self._told[number]})" if number < len(self._told) else ""
-        return f"eigenvector {number + 1}{' from below' * (self.argument == SMALLEST)}{told}"
+        found = self._found[number] if number < len(self._found) else None
+        return label_eigenvector(number, self.argument == SMALLEST, found)
 
     @staticmethod
     def _check(values: Tensor, settings: CurvatureSettings) -> None:
@@ -76,14 +80,3 @@ class Eigenvector(Direction):
                 f"{int(values.isfinite().sum())} of {len(values)} eigenvectors are found with {settings.products} "
                 "products; allow more with --curvature_products"
             )
-
-
-def _tell(value: float, residual: float, limit: float) -> str:
-    """Tell an eigenvalue in words, with its residual where that is above the limit."""
-    return f"eigenvalue {value:.4g}" + (f" ± {residual:.2g}" if residual > limit else "")
-
-
-def _orient(vector: Tensor) -> Tensor:
-    """Give a vector (n,) length 1, and the sign that makes its entry of largest magnitude positive."""
-    unit: Tensor = vector / vector.norm()
-    return -unit if unit[unit.abs().argmax()] < 0 else unit
