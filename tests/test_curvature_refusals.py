@@ -250,3 +250,93 @@ def test_command_lines_are_refused_before_anything_is_written(
     assert len(lines) == 1, lines
     assert re.search(message, lines[0]), lines
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tolerance": None}, "the tolerance of curvature is None"),
+        ({"tolerance": "1e-3"}, "the tolerance of curvature is '1e-3'"),
+        ({"tolerance": float("nan")}, "the tolerance of curvature is nan"),
+        ({"products": 2.5}, "the number of products is 2.5"),
+        ({"products": "300"}, "the number of products is '300'"),
+        ({"products": True}, "the number of products is True"),
+        ({"seed": -1}, "the seed of curvature is -1"),
+        ({"seed": "a"}, "the seed of curvature is 'a'"),
+        ({"second_start": "no"}, "second_start is 'no'"),
+        ({"parameters": None}, "parameters of curvature are None"),
+        ({"parameters": 7}, "parameters of curvature are 7"),
+    ],
+)
+def test_settings_of_other_types_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput, match=f"^{re.escape(message)}; expected "):
+        la.CurvatureSettings(**settings)
+
+
+def test_settings_that_are_equal_have_equal_records_whatever_types_of_numbers() -> None:
+    given = la.CurvatureSettings(tolerance=np.float64(1e-2), products=np.int64(20), parameters=["*"])
+    assert repr(given) == repr(la.CurvatureSettings(tolerance=1e-2, products=20))
+
+
+PROBLEM = la.Problem(nn.Sequential(nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 5)), la.CrossEntropy())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"problem": None}, "problem is of type NoneType; expected la.Problem"),
+        ({"problem": PROBLEM.module}, "problem is of type Sequential; expected la.Problem"),
+        ({"splits": 3}, "the train examples: examples cannot be taken from an object of type int"),
+        ({"splits": {"valid": (ROWS, LABELS)}}, "valid is not a choice of splits; expected train, and optionally test"),
+        ({"splits": {"hessian_top": (ROWS, LABELS)}}, "hessian_top is not a choice of splits"),
+        ({"splits": {1: (ROWS, LABELS)}}, "1 is not a choice of splits"),
+        ({"splits": {"test": (ROWS, LABELS)}}, "test is not a choice of splits; expected train"),
+        ({"split": "test"}, "'test' is not one of the splits; expected train"),
+        ({"split": ["train"]}, r"['train'] is not one of the splits; expected train"),
+        ({"split": "test", "splits": {"train": (ROWS, LABELS), "test": (ROWS[:, :2], LABELS)}}, "the model fails on"),
+        ({"networks": 3}, "networks are of type int; expected networks by name"),
+        ({"networks": PROBLEM.module}, "networks are of type Sequential; expected networks by name"),
+        ({"curvature": 3}, "curvature is of type int; expected la.CurvatureSettings"),
+        ({"curvature": {"tolerance": 1}}, "curvature is of type dict; expected la.CurvatureSettings"),
+        ({"precision": "bf16"}, "precision is bf16, and curvature is taken in fp32; leave it out"),
+        ({"top": "5"}, "top is '5'; expected"),
+        ({"probes": -1}, "these are not the settings of lossatlas curvature"),
+        ({"curvature_parameters": 7}, "curvature_parameters is [7]; expected a list of texts"),
+    ],
+)
+def test_what_python_cannot_measure_is_refused_in_a_line(given: dict[str, Any], message: str) -> None:
+    arguments = {"problem": PROBLEM, "splits": (ROWS, LABELS), **given}
+    with pytest.raises(BadInput, match=f"^{re.escape(message)}") as caught:
+        la.curvature(**arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_another_split_than_train_can_be_measured_and_shown() -> None:
+    splits = {"train": (ROWS, LABELS), "test": (ROWS[:8], LABELS[:8])}
+    small = {"top": 1, "bottom": 1, "probes": 0, "metrics": ["loss"]}
+    found = la.curvature(PROBLEM, splits, split="test", **small)
+    alone = la.curvature(PROBLEM, (ROWS[:8], LABELS[:8]), **small)
+    np.testing.assert_array_equal(found.data["hessian_top"], alone.data["hessian_top"])
+    assert (found.data.attrs["split"], found.data.attrs["examples"]) == ("test", 8)
+    assert list(la.view(found)) == list(la.view(found.data)) != []
+
+
+def test_a_hessian_that_is_zero_is_measured_and_has_no_slices() -> None:
+    module = nn.Linear(6, 1)
+    problem = la.Problem(module, la.PerExample(lambda outputs, _: outputs[:, 0]))
+    found = la.curvature(problem, (ROWS, LABELS), top=1, bottom=1, probes=2, density_steps=4)
+    assert float(found.data["hessian_top"][0, 0, 0]) == 0
+    assert "not stationary" in found.verdicts[0]
+    assert not found.charts
+
+
+@pytest.mark.parametrize("direction", ["eigenvector", "gradient"])
+def test_directions_of_derivatives_are_refused_under_statistics_of_the_batch(
+    direction: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    given = ["survey", f"--checkpoint={trained}/model.safetensors", "--grid=3", "--examples=20", f"--out={out}"]
+    assert main([*given, "--buffers=batch", "--directions", direction]) == 2
+    (line,) = (each for each in capsys.readouterr().err.splitlines() if not each.startswith("lossatlas: note:"))
+    assert "choose --buffers frozen, or other directions" in line
+    assert not out.exists()

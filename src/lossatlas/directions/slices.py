@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -87,6 +88,8 @@ def slice_around(
     >>> chart.axes, torch.equal(centre, la.WeightSpace(module).vector_of(module))
     (('u', 'v'), True)
     """
+    if isinstance(kinds, str) or not all(isinstance(kind, str) for kind in kinds):
+        raise BadInput(f"the directions are {kinds!r}; expected a name for each axis, such as ('random', 'gradient')")
     space = space if space is not None else WeightSpace(module)
     origin = space.vector_of(module)
     centre = _find_centre(module, space, problem, split, curvature)
@@ -116,6 +119,10 @@ def _find_centre(
     if problem is None or split is None:
         lacking = "problem" if problem is None else "split"
         raise BadInput(f"{lacking} is missing; expected problem= and split= together, or neither")
+    if not isinstance(problem, Problem):
+        raise BadInput(f"problem is {reprlib.repr(problem)}; expected la.Problem(module, loss)")
+    if not isinstance(curvature, CurvatureSettings | None):
+        raise BadInput(f"curvature is {reprlib.repr(curvature)}; expected la.CurvatureSettings(...), or None")
     if problem.module is not module:
         raise BadInput("the problem is that of another module; give la.Problem of the module at the centre")
     examples = Split.of(split).to(find_device(module))

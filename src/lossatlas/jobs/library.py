@@ -226,6 +226,7 @@ def curvature(
     splits: Mapping[str, Split | Source] | Split | Source,
     networks: Mapping[str, Network] | None = None,
     *,
+    split: str | None = None,
     curvature: CurvatureSettings | None = None,
     progress: bool | None = None,
     **settings: Any,
@@ -235,9 +236,10 @@ def curvature(
     Args:
         problem: module, loss and feed. Its module has the networks' architecture, and its weights are restored.
         splits: the examples, in any form that :meth:`Split.of` takes; a mapping holds them by name, ``train`` and
-            optionally ``test``, of which the setting ``splits`` chooses one, ``train`` by default.
+            optionally ``test``.
         networks: networks by name: modules, or parameters and buffers by name. By default the module of the problem as
             it stands, under the name ``network``.
+        split: the name of the split to measure; by default ``train``.
         curvature: in which parameters eigenvalues are found, and how exactly; or give ``curvature_tolerance`` and other
             options by their names.
         progress: whether to show the progress; None shows it after two seconds, in a notebook or on a terminal.
@@ -260,9 +262,15 @@ def curvature(
     >>> found.data["hessian_top"].dims, found.data["hessian_top"].shape, list(found.charts)
     (('network', 'sample', 'top'), (1, 1, 2), ['network'])
     """
+    if not isinstance(problem, Problem):
+        raise BadInput(f"problem is of type {type(problem).__name__}; expected la.Problem(module, loss)")
+    if not isinstance(networks, Mapping | Sequence | None) or isinstance(networks, str):
+        raise BadInput(f"networks are of type {type(networks).__name__}; expected networks by name, {{'name': module}}")
     along = settings.get("trajectory") is not None
     if along and networks is not None:
         raise BadInput("networks and a trajectory are given; measure one or the other")
+    if not isinstance(curvature, CurvatureSettings | None):
+        raise BadInput(f"curvature is of type {type(curvature).__name__}; expected la.CurvatureSettings(...), or None")
     if curvature is not None:
         told = {
             "second_start": curvature.second_start,
@@ -272,6 +280,11 @@ def curvature(
             raise BadInput(f"{twice[0]} is given twice, in the settings of curvature and by its name; give it once")
         settings = {**settings, **told}
     splits = splits if isinstance(splits, Mapping) else {"train": splits}
+    _check_splits(splits)
+    if split is not None:
+        if not isinstance(split, str) or split not in splits:
+            raise BadInput(f"{split!r} is not one of the splits; expected {' or '.join(splits)}")
+        settings = {**settings, "splits": split}
     states = {} if along else _name_states({"network": problem.module} if networks is None else networks)
     config = _configure(SpectraConfig, settings, splits, networks=tuple(states))
     kept: dict[str, dict[str, Slice]] = {LEADING: {}, NEGATIVE: {}}
@@ -426,15 +439,24 @@ def _assemble(
     Raises:
         BadInput: the split ``train`` is missing, or there are other splits than ``train`` and ``test``.
     """
-    if "train" not in splits or set(splits) - {"train", "test"}:
-        raise BadInput(
-            f"{', '.join(map(str, splits)) or 'nothing'} is not a choice of splits; expected train, and optionally test"
-        )
+    _check_splits(splits)
     named = name_splits(splits)
     data = Dataset("given", named["train"], named.get("test"))
     where = find_device(device)
     space = WeightSpace(problem.module, parameters)
     return ProblemRecipe(problem, space, data, data.train.to(where), where, networks)
+
+
+def _check_splits(splits: Mapping[str, Any]) -> None:
+    """Refuse splits by other names.
+
+    Raises:
+        BadInput: the split ``train`` is missing, or there are other splits than ``train`` and ``test``.
+    """
+    if "train" not in splits or set(splits) - {"train", "test"}:
+        raise BadInput(
+            f"{', '.join(map(str, splits)) or 'nothing'} is not a choice of splits; expected train, and optionally test"
+        )
 
 
 def _handle(folder: Path | None, reporter: Reporter) -> Handling:

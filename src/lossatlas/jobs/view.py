@@ -14,6 +14,7 @@ from lossatlas.exchange import open_survey
 from lossatlas.exchange.comparison import COMPARISON, read_comparison
 from lossatlas.exchange.curvature import CURVATURE, read_curvature
 from lossatlas.files.reading import resolve_path
+from lossatlas.jobs.results import CurvatureResult
 from lossatlas.recipes.measured import describe_measurement
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.rundir import PLANE, SURVEY, RunDirectory
@@ -28,7 +29,7 @@ Subject = xr.Dataset | Mapping[str, xr.Dataset]
 
 
 def view(
-    subject: Subject | Path | str | OpenedRun | Sequence[Path | str] | Mapping[str, Path | str],
+    subject: Subject | CurvatureResult | Path | str | OpenedRun | Sequence[Path | str] | Mapping[str, Path | str],
     out: Path | str | None = None,
     kinds: str | Sequence[str] | None = None,
     title: str = "",
@@ -56,9 +57,10 @@ def view(
 
     Args:
         subject: a survey with variables ``<split>_<metric>`` over the chart's axes, as ``la.survey`` or
-            ``xarray.open_zarr`` returns it; a comparison, as ``la.compare`` returns it; several surveys by the names
-            that the pictures show; or the path of a run, of a ``survey.zarr``, or of a ``.csv`` or ``.h5`` file. Of
-            several repeats of a slice (or members or samples), most kinds show the first, and their captions say so.
+            ``xarray.open_zarr`` returns it; a comparison, as ``la.compare`` returns it; curvature, as ``la.curvature``
+            returns it; several surveys by the names that the pictures show; or the path of a run, of a ``survey.zarr``,
+            or of a ``.csv`` or ``.h5`` file. Of several repeats of a slice (or members or samples), most kinds show the
+            first, and their captions say so.
         out: the directory of the files, made if need be; files are written atomically, and the caption of each picture
             beside it as ``NAME.caption.txt``.
         kinds: the names of kinds of pictures; None draws all that apply.
@@ -187,6 +189,8 @@ def _take_subject(subject: object) -> Shown:
     Raises:
         BadInput: it is nothing that could be shown.
     """
+    if isinstance(subject, CurvatureResult):
+        subject = subject.data
     if isinstance(subject, OpenedRun):
         subject = subject.path
     if isinstance(subject, str | Path):

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from lossatlas.charts import Chart, RepeatedSlice, Slice
 from lossatlas.directions import NORMALISATIONS, Around, Centre, make_direction, slice_along
+from lossatlas.engine.buffers_policy import find_normalisation_layers
 from lossatlas.engine.memory import find_memory_limit
+from lossatlas.errors import BadInput
 from lossatlas.recipes.base import require
 from lossatlas.recipes.metrics import make_curvature_settings
 from lossatlas.recipes.problem import ProblemRecipe
@@ -20,6 +22,9 @@ from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.training.weight_trajectory import WeightTrajectory
 
 __all__ = ["has_derived_directions", "list_notes", "make_around", "make_slice", "use_one_thread"]
+
+BATCH = "batch"
+"""The buffers policy under which normalisation is by the batch."""
 
 
 def has_derived_directions(config: SurveyConfig) -> bool:
@@ -32,9 +37,18 @@ def has_derived_directions(config: SurveyConfig) -> bool:
 def make_around(
     config: SurveyConfig, base: ProblemRecipe, origin: Tensor, trajectory: WeightTrajectory | None = None
 ) -> Around:
-    """Make the centre of a slice from a configuration; the network at the centre is in the problem's module."""
+    """Make the centre of a slice from a configuration; the network at the centre is in the problem's module.
+
+    Raises:
+        BadInput: directions are computed from derivatives, and the loss is one under statistics of the batch.
+    """
     centre = None
     if has_derived_directions(config):
+        if config.buffers == BATCH and find_normalisation_layers(base.problem.module):
+            raise BadInput(
+                "buffers is batch, under which a loss belongs to a group of examples, and eigenvectors and gradients "
+                "are of the loss under the network's own statistics; choose --buffers frozen, or other directions"
+            )
         split = config.splits[0]
         centre = Centre(
             base.problem,

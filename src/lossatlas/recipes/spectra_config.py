@@ -80,6 +80,8 @@ class SpectraConfig(MetricsConfig, MeasuredConfig):
             raise BadInput(
                 f"splits is {' '.join(self.splits)}; expected one, such as train: curvature is that of one mean loss"
             )
+        if self.precision not in ("fp32", AUTO):
+            raise BadInput(f"precision is {self.precision}, and curvature is taken in fp32; leave it out")
         if self.subsets and self.examples == "all":
             raise BadInput("examples is all, of which there are no further subsets; state their number, or no subsets")
         if self.trajectory:
