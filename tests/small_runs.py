@@ -98,6 +98,15 @@ def curvature(run: Path, inputs: Path, pictures: bool) -> None:
     run_curvature(config, run, resume=True, pictures=pictures)
 
 
+def spectra(run: Path, inputs: Path, pictures: bool) -> None:
+    """Of two networks, with slices along their eigenvectors, on a further sample and layer by layer."""
+    config = SpectraConfig(
+        **NETWORK, networks=(str(inputs / "net0"), str(inputs / "net1")), examples="60", memory="500MB", top=2, bottom=2,
+        probes=1, density_steps=6, subsets=1, per_layer=True, metrics=("loss", "hessian_ratio"),
+    )  # fmt: skip
+    run_curvature(config, run, resume=True, pictures=pictures)
+
+
 class Tiny(Study):
     """A training and a survey around what it trained, with a picture of its own."""
 
@@ -151,6 +160,6 @@ def loop(run: Path, inputs: Path, pictures: bool) -> None:
 
 VERBS: dict[str, Callable[[Path, Path, bool], None]] = {
     "fit": fit, "train": train, "survey": survey, "connect": connect, "compare": compare, "curvature": curvature,
-    "reproduce": reproduce, "loop": loop,
+    "spectra": spectra, "reproduce": reproduce, "loop": loop,
 }  # fmt: skip
 """From where a run goes, where the networks are, and whether pictures are drawn to the run, begun or continued."""
