@@ -101,8 +101,8 @@ def curvature(run: Path, inputs: Path, pictures: bool) -> None:
 def spectra(run: Path, inputs: Path, pictures: bool) -> None:
     """Of two networks, with slices along their eigenvectors, on a further sample and layer by layer."""
     config = SpectraConfig(
-        **NETWORK, networks=(str(inputs / "net0"), str(inputs / "net1")), examples="60", memory="500MB", top=2, bottom=2,
-        probes=1, density_steps=6, subsets=1, per_layer=True, metrics=("loss", "hessian_ratio"),
+        **NETWORK, networks=tuple(str(inputs / name) for name in ("net0", "net1")), examples="60", memory="500MB",
+        top=2, bottom=2, probes=1, density_steps=6, subsets=1, per_layer=True, metrics=("loss", "hessian_ratio"),
     )  # fmt: skip
     run_curvature(config, run, resume=True, pictures=pictures)
 

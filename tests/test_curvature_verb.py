@@ -424,6 +424,12 @@ class TestVerdict:
         unconverged = any(not residual <= 4e-3 for _, residual in bottom)
         assert ("have not converged" in verdict.sentence) == unconverged
 
+    def test_without_curvature_only_the_gradient_counts(self) -> None:
+        flat = judge_point(0.5, 0.0, 3.0, [(0.0, 0.0)], [(0.0, 0.0)], 1e-3, 1e-3)
+        assert (flat.kind, flat.sentence[:20]) == ("undecided", "flat to second order")
+        sloping = judge_point(0.5, 0.1, 3.0, [(0.0, 0.0)], [(0.0, 0.0)], 1e-3, 1e-3)
+        assert (sloping.kind, "no curvature limits the descent" in sloping.sentence) == ("not stationary", True)
+
     def test_does_not_depend_on_the_units_of_loss_and_weights(self) -> None:
         """Of f(w) = 3 g(5 w) the gradient is 15 times that of g, the Hessian 75 times, and w a fifth."""
         # At 0.0632 the descent is a thousandth of the loss, and at 1.2e-5 a step is a millionth of the weights.

@@ -28,8 +28,8 @@ class Verdict:
 
     A point is a ``minimum`` if it is stationary within the tolerance and the smallest eigenvalue found is positive by
     more than its residual; a ``saddle`` if it is stationary and has a negative direction; ``undecided`` if it is
-    stationary and the smallest eigenvalue is neither, was not asked for or did not converge, or if eigenvalues that
-    did not converge leave open whether it is stationary. Otherwise it is ``not stationary``, or ``not finite``.
+    stationary and the smallest eigenvalue is neither, was not asked for or did not converge, if all are zero, or if
+    eigenvalues that did not converge leave open whether it is stationary. Otherwise it is ``not stationary``, or ``not finite``.
     """
 
     kind: Literal["minimum", "saddle", "undecided", "not stationary", "not finite"]
@@ -93,6 +93,8 @@ def judge_point(
         return Verdict("saddle", f"a saddle: {said}, and {stationary}{doubts}", len(negative))
     if not bottom:
         return Verdict("undecided", f"stationary: {stationary}; negative curvature was not looked for{doubts}", 0)
+    if largest == 0 and not doubts:
+        return Verdict("undecided", f"flat to second order: all eigenvalues found are 0, and {stationary}", 0)
     lowest, residual = bottom[0]
     if not residual <= allowed:
         return Verdict("undecided", f"stationary: {stationary}; whether it is a minimum is not known{doubts}", 0)
@@ -123,6 +125,8 @@ class _Slope:
 
     def tell(self, curvature: float) -> str:
         """What the gradient allows, in words."""
+        if curvature == 0 and self.gradient > 0:
+            return f"the gradient norm is {self.gradient:.3g}, and no curvature limits the descent"
         share = self._find_share(curvature)
         start = f"the gradient norm {self.gradient:.3g} allows"
         if share <= self.tolerance:
