@@ -29,7 +29,8 @@ class Verdict:
     A point is a ``minimum`` if it is stationary within the tolerance and the smallest eigenvalue found is positive by
     more than its residual; a ``saddle`` if it is stationary and has a negative direction; ``undecided`` if it is
     stationary and the smallest eigenvalue is neither, was not asked for or did not converge, if all are zero, or if
-    eigenvalues that did not converge leave open whether it is stationary. Otherwise it is ``not stationary``, or ``not finite``.
+    eigenvalues that did not converge leave open whether it is stationary. Otherwise it is ``not stationary``, or ``not
+    finite``.
     """
 
     kind: Literal["minimum", "saddle", "undecided", "not stationary", "not finite"]

@@ -24,6 +24,7 @@ from lossatlas.jobs.measured_curvature import make_measurement
 from lossatlas.jobs.pictures import write_pictures
 from lossatlas.jobs.sampling import sample_steps
 from lossatlas.jobs.starting import Start
+from lossatlas.metrics import OperatorMetric
 from lossatlas.recipes import SpectraConfig, complete
 from lossatlas.recipes.measured import describe_measurement
 from lossatlas.recipes.opened_run import OpenedRun
@@ -40,6 +41,8 @@ TRACE = 40
 ENDS, WARM = 100, 40
 """The usual numbers of products until both ends of a spectrum have converged, from a random start and from the
 eigenvectors of the snapshot before."""
+METRIC = 20
+"""About as many products take as long as a metric of sharpness, or of curvature."""
 UNCERTAIN = 3.0
 """The factor by which these may be wrong: they depend on the spectrum."""
 BUILDING = 0.3
@@ -153,10 +156,13 @@ def _phases(measurement: Measurement, pictures: bool) -> Iterator[Phase]:
 def _count_products(measurement: Measurement) -> int:
     """Estimate the number of products of a whole measurement."""
     recipe, config = measurement.recipe, measurement.recipe.config
-    most = config.curvature_products
+    most, samples = config.curvature_products, len(recipe.samples)  # those of all starts together are bounded
+    starts = 2 if config.second_start else 1
     if recipe.snapshots:
-        return len(recipe.snapshots) * min(WARM, most)
+        return min(starts * ENDS, most) + (len(recipe.snapshots) - 1) * min(starts * WARM, most)
     density = config.probes * recipe.steps
-    whole = len(recipe.operators) * (len(recipe.samples) * (2 * min(ENDS, most) + TRACE) + density)
-    layers = len(recipe.layers) * (min(ENDS, most) + TRACE + density)
-    return len(recipe.networks) * (whole + layers)
+    spectrum = min((2 if max(config.top, config.bottom) > 1 else starts) * ENDS, most) + TRACE
+    whole = len(recipe.operators) * (samples * spectrum + density)
+    layers = len(recipe.layers) * (min(starts * ENDS, most) + TRACE + density)
+    further = sum(isinstance(metric, OperatorMetric) for metric in recipe.metrics.values()) * samples
+    return len(recipe.networks) * (whole + layers + further * METRIC)
