@@ -424,6 +424,18 @@ class TestVerdict:
         unconverged = any(not residual <= 4e-3 for _, residual in bottom)
         assert ("have not converged" in verdict.sentence) == unconverged
 
+    def test_a_search_that_did_not_come_to_its_end_shows_no_minimum(self, trained: Path) -> None:
+        given = (0.5, 1e-6, 3.0, [(4.0, 1e-5)], [(0.1, 1e-5)], 1e-3, 1e-3)
+        assert judge_point(*given).kind == "minimum"
+        verdict = judge_point(*given, settled=False)
+        assert verdict.kind == "undecided"
+        assert "allow more products" in verdict.sentence
+        problem, split = problem_of(trained / "net0")
+        small = {"top": 1, "bottom": 1, "probes": 0, "metrics": ["loss"], "curvature_tolerance": 0.3}
+        for products, ended in ((4, 0), (300, 1)):
+            found = la.curvature(problem, split, curvature_products=products, **small)
+            assert float(found.data["hessian_converged"][0, 0]) == ended
+
     def test_without_curvature_only_the_gradient_counts(self) -> None:
         flat = judge_point(0.5, 0.0, 3.0, [(0.0, 0.0)], [(0.0, 0.0)], 1e-3, 1e-3)
         assert (flat.kind, flat.sentence[:20]) == ("undecided", "flat to second order")

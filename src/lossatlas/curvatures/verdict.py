@@ -46,6 +46,8 @@ def judge_point(
     bottom: Sequence[Pair],
     tolerance: float,
     gradient_tolerance: float,
+    *,
+    settled: bool = True,
 ) -> Verdict:
     """Judge a point by its gradient and the eigenvalues at both ends of the Hessian's spectrum.
 
@@ -63,6 +65,7 @@ def judge_point(
         bottom: the smallest eigenvalues of the Hessian, ascending, likewise; empty where they are unknown.
         tolerance: of eigenvalues and residuals, as a share of the largest magnitude.
         gradient_tolerance: the share of the loss.
+        settled: whether the search for eigenvalues came to its end; otherwise there may be smaller ones.
 
     >>> judge_point(0.5, 1e-6, 3.0, [(4.0, 1e-4)], [(-0.5, 1e-4), (0.1, 1e-4)], 1e-3, 1e-3).kind
     'saddle'
@@ -74,6 +77,8 @@ def judge_point(
     largest = max(abs(value) for value, _ in found)
     allowed = tolerance * largest
     doubts = _tell_doubts(asked, found, allowed)
+    if not settled and not doubts:
+        doubts = "; the search ended before it could be sure of the smallest eigenvalues: allow more products"
     negative = [value for value, residual in bottom if value < -allowed and residual <= allowed]
     said = ""
     if negative:
@@ -97,7 +102,7 @@ def judge_point(
     if largest == 0 and not doubts:
         return Verdict("undecided", f"flat to second order: all eigenvalues found are 0, and {stationary}", 0)
     lowest, residual = bottom[0]
-    if not residual <= allowed:
+    if not residual <= allowed or (lowest > residual and not settled):
         return Verdict("undecided", f"stationary: {stationary}; whether it is a minimum is not known{doubts}", 0)
     smallest = f"the smallest eigenvalue found, {lowest:.3g} ± {residual:.2g}"
     if lowest > residual:

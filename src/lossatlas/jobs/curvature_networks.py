@@ -67,6 +67,9 @@ class NetworksMeasurement(Measurement):
                 found[name] = self._new({**sampled, dim: count}, f"{which} eigenvalues of the {words}")
                 found[RESIDUAL.of(name)] = self._new({**sampled, dim: count}, f"residuals of the {which} eigenvalues")
             found[f"{operator}_products"] = self._new(sampled, f"products with the {words} for its eigenvalues", "1")
+            found[f"{operator}_converged"] = self._new(
+                sampled, f"1 where the search for those of the {words} ended", "1"
+            )
             found[f"{operator}_trace"] = self._new(sampled, f"trace of the {words}")
             found[PROBE_ERROR.of(f"{operator}_trace")] = self._new(
                 sampled, "standard error of the trace", probes=TRACE_PROBES
@@ -169,6 +172,7 @@ class NetworksMeasurement(Measurement):
             self._put(f"{piece.of}_bottom", where, found.bottom[0])
             self._put(RESIDUAL.of(f"{piece.of}_bottom"), where, found.bottom_residuals[0])
         self._put(f"{piece.of}_products", where, found.products[0])
+        self._put(f"{piece.of}_converged", where, found.converged[0])
 
     def _keep_slices(self, place: int, found: Extremes, matrix: Operator, operator: str) -> None:
         """Give away the slices along the eigenvectors of the largest eigenvalues, and of those that are negative."""
@@ -250,6 +254,7 @@ class NetworksMeasurement(Measurement):
                 self._list_pairs("hessian_bottom", place) if operator == "hessian" else [],
                 self.recipe.settings.tolerance,
                 self.recipe.config.gradient_tolerance,
+                settled=bool(self.data[f"{operator}_converged"][place, 0] == 1),
             )
             sentences.append(f"{network.name}{self._tell_parameters()}: {verdict.sentence}.")
             if "negative_found" in self.data:

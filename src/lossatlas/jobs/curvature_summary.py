@@ -13,7 +13,7 @@ from lossatlas.schema import COMPANION, PROBE_ERROR, RESIDUAL, SNAPSHOT, STANDAR
 
 __all__ = ["summarise_curvature"]
 
-OWN = ("products", PROBE_ERROR.of("trace"))
+OWN = ("products", "converged", PROBE_ERROR.of("trace"))
 """How names of variables of an operator end that are summarised in their own form."""
 ENDS = {
     "hessian": ("top", "bottom"), "ggn": ("top",), "layer": ("top", "bottom"), "path_hessian": ("max", "min"),
@@ -116,7 +116,9 @@ def _measure_spread(data: xr.Dataset) -> Iterator[tuple[str, dict[str, Any]]]:
             if (name := f"{operator}_{end}") in data:
                 found[f"{operator}_{word}"] = data[name].isel({end: 0})
     for name, variable in found.items():
-        if name.endswith(("_products", *(each.of("") for each in (RESIDUAL, PROBE_ERROR, STANDARD_ERROR)))):
+        if name.endswith(
+            ("_products", "_converged", *(each.of("") for each in (RESIDUAL, PROBE_ERROR, STANDARD_ERROR)))
+        ):
             continue
         values = variable.values
         yield (
