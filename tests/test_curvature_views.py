@@ -21,12 +21,15 @@ from shown import plot_of, show
 from test_slice_views import caption, line, plane, variable
 
 import lossatlas as la
+from lossatlas import engine, schema
 from lossatlas.curvatures import CurvatureSettings, find_density, find_spectrum, find_trace
 from lossatlas.engine import Derivatives
 from lossatlas.errors import BadInput
+from lossatlas.jobs.curvature_summary import summarise_curvature
 from lossatlas.recipes.measured import describe_measurement
 from lossatlas.schema import CURVATURE, SNAPSHOT, OnTrajectory
 from lossatlas.views import CURVATURE_VIEWS, Style, data, draw, scales, write_report
+from lossatlas.views.curving import write_curvature
 from lossatlas.views.style import MILLIMETRE
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -236,7 +239,9 @@ def test_captions_state_the_largest_residual_as_a_share_of_the_largest_eigenvalu
         more[f"test_{metric}"] = variable(at, values, "test", metric)
         more[f"test_{metric}_residual"] = variable(at, off, "test", metric)
         more[f"test_{metric}_residual"].attrs["companion"] = "residual"
-    assert "hessian max 0.5 %, hessian min 0.5 %" in caption(show(plane(**more), ["others"])["others"])
+    assert "largest eigenvalue of the Hessian 0.5 %, smallest eigenvalue of the Hessian 0.5 %" in caption(
+        show(plane(**more), ["others"])["others"]
+    )
 
 
 def eigenvalues(survey: xr.Dataset, count: int) -> xr.Dataset:
@@ -326,11 +331,63 @@ def test_densities_of_layers_share_their_axes() -> None:
     run["layer_node"] = run["layer_node"] * xr.DataArray([1.0, 0.1], dims="layer")
     assert list(draw(run)) == ["eigenvalues", "density", "layers", "layer_density"]
     first, second = show(run, ["layer_density"])["layer_density"].axes
-    assert (first.get_title(), second.get_title()) == LAYERS
+    assert [first.get_title(), second.get_title()] == [f"layer {name}" for name in LAYERS]
     assert first.get_xlim() == second.get_xlim()
     assert first.get_ylim() == second.get_ylim()
     peaks = [one.get_xdata()[np.argmax(one.get_ydata())] for one in (first.get_lines()[0], second.get_lines()[0])]
     assert abs(peaks[1]) <= abs(peaks[0])
+
+
+def of_another_operator(operator: str) -> xr.Dataset:
+    """The same numbers as if they were those of another operator, with densities of the layers."""
+    run = measure_run().copy()
+    for part in ("node", "weight"):
+        run[f"layer_{part}"] = (
+            run[f"hessian_{part}"].expand_dims(layer=list(LAYERS)).transpose("network", "layer", "probe", "node")
+        )
+    named = {name: str(name).replace("hessian_", f"{operator}_") for name in run.data_vars}
+    return run.rename(named).assign_attrs(
+        operator=json.dumps([operator]), dimension=36, verdict=json.dumps(["", ""]), subsets="disjoint"
+    )
+
+
+def test_every_operator_of_the_engine_has_its_words() -> None:
+    assert list(schema.OPERATORS) == list(engine.operators.OPERATORS)
+    words = [operator.words for operator in schema.OPERATORS.values()]
+    assert all(words)
+    assert len(set(words)) == len(words)
+
+
+@pytest.mark.parametrize(("operator", "words"), [("ggn", "Gauss-Newton matrix"), ("fisher", "Fisher matrix")])
+def test_pictures_and_report_speak_of_the_operator_that_was_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, operator: str, words: str
+) -> None:
+    monkeypatch.setitem(schema.OPERATORS, operator, schema.Operator(words, signed=False))
+    run = of_another_operator(operator)
+    pictures = draw(run)
+    assert list(pictures) == ["eigenvalues", "density", "layers", "layer_density"]
+    for name, picture in pictures.items():
+        labels = [ax.get_xlabel() + ax.get_ylabel() for ax in picture.figure.axes]
+        assert any(words in " ".join(label.split()) for label in labels), name
+        assert words in picture.caption, name
+        assert words in picture.alt, name
+        assert "Hessian" not in " ".join([*labels, picture.caption, picture.alt]), name
+    said = " ".join(describe_measurement(run))
+    assert f"Curvature: {words} of the mean loss" in said
+    assert "Hessian" not in said
+    summary = summarise_curvature(run.assign({f"{operator}_products": run[f"{operator}_trace"]}).pipe(with_probes))
+    write_curvature(tmp_path / "report.html", run, summary, "", pictures)
+    page = (tmp_path / "report.html").read_text()
+    assert f"largest eigenvalue of the {words}" in page
+    assert f"{words} of each layer" in page
+    assert "Hessian" not in page
+
+
+def with_probes(run: xr.Dataset) -> xr.Dataset:
+    for name in run.data_vars:
+        if str(name).endswith("_probe_error"):
+            run[name].attrs["probes"] = 10
+    return run
 
 
 @pytest.mark.parametrize("networks", [1, 2])

@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from lossatlas.schema import COMPANION, CURVATURE, RESIDUAL, parse_texts
+from lossatlas.schema import COMPANION, CURVATURE, OPERATORS, RESIDUAL, InCurvature, parse_texts, read_operators
 
 __all__ = ["describe_curvature"]
 
-OPERATORS = {"hessian": "Hessian", "ggn": "Gauss-Newton matrix"}
-"""Operators in words, by the beginnings of the names of metrics."""
 CURVATURE_OPTIONS = {
     "parameters": "curvature_parameters",
     "tolerance": "curvature_tolerance",
@@ -29,7 +27,7 @@ CURVATURE_OPTIONS = {
 
 def describe_curvature(subject: xr.Dataset, settings: Mapping[str, Any]) -> Iterator[str]:
     """Describe what curvature was taken of and how exactly; nothing where the subject holds none."""
-    operators = [words for name, words in OPERATORS.items() if _holds_operator(subject, name)]
+    operators = [operator.words for name, operator in OPERATORS.items() if _holds_operator(subject, name)]
     if not operators:
         return
     asked = _read_curvature(subject)
@@ -59,9 +57,11 @@ def describe_curvature(subject: xr.Dataset, settings: Mapping[str, Any]) -> Iter
 def _holds_operator(subject: xr.Dataset, operator: str) -> bool:
     """Whether some variable is about an operator, by its metric or, in a curvature run, by its name."""
     names = (str(variable.attrs.get("metric", "")) for variable in subject.data_vars.values())
-    own = map(str, subject.data_vars) if CURVATURE in subject.attrs else ()
-    also = ("layer_",) if operator == "hessian" else ()
-    return any(name.removeprefix("path_").startswith((f"{operator}_", *also)) for name in (*names, *own))
+    own = [str(name) for name in subject.data_vars if CURVATURE in subject.attrs]
+    layers = any(name.startswith(f"{InCurvature.LAYER}_") for name in own)
+    return (layers and operator == read_operators(subject.attrs)[0]) or any(
+        name.removeprefix("path_").startswith(f"{operator}_") for name in (*names, *own)
+    )
 
 
 def _read_curvature(subject: xr.Dataset) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import xarray as xr
 
+from lossatlas.schema import name_curvature
 from lossatlas.views import data
 from lossatlas.views.scales import Floats, percent
 
@@ -77,7 +78,7 @@ def _metrics(fields: Sequence[data.Field]) -> list[str]:
 
 
 def _name(metric: str) -> str:
-    return metric.replace("_", " ")
+    return name_curvature(metric) or metric.replace("_", " ")
 
 
 def _join(arrays: Iterable[Floats]) -> Floats:
