@@ -308,7 +308,7 @@ def test_bars_of_eigenvalues_are_residuals_and_dots_are_further_samples() -> Non
     assert len(dots) == 4  # two networks, two further samples
     np.testing.assert_allclose(dots[0].get_ydata(), run["hessian_bottom"].values[0, 1])
     share = 0.3 / np.abs(run["hessian_top"].values[0, 0]).max()
-    assert f"largest residual: {scales.percent(share)}" in caption(figure)
+    assert f"among the eigenvalues found: {scales.percent(share)}" in caption(figure)
 
 
 def test_a_layer_is_a_bar_between_its_ends_with_its_mean() -> None:
@@ -401,7 +401,10 @@ def test_a_trajectory_stands_beside_two_over_the_learning_rate(networks: int) ->
     assert smallest.get_ylim()[1] >= 0
     assert rate.get_xlabel() == "step"
     assert "full-batch gradient descent without momentum" in picture.caption
-    assert "largest residual: 0.2 %" in picture.caption.lower()
+    assert (
+        "largest residual, as a share of the largest magnitude among the eigenvalues found: 0.2 %"
+        in picture.caption.lower()
+    )
 
 
 @pytest.mark.parametrize("rate", [None, 0.0])
@@ -470,9 +473,30 @@ def test_captions_say_how_curvature_was_measured() -> None:
     assert "Seed of starts and probes 7." in said
 
 
+def test_infinite_residuals_are_told_of_and_not_counted_as_small() -> None:
+    run = measure_run().copy(deep=True)
+    run["hessian_top_residual"][0, 0, :2] = np.inf
+    share = "where finite, infinite in 2 places"
+    assert share in caption(show(run, ["eigenvalues"])["eigenvalues"])
+    assert "infinite residuals of 2 eigenvalues" in " ".join(describe_measurement(run))
+    survey = plane()
+    off = np.full((51, 21), np.inf)
+    values = variable(("u", "v"), np.ones((51, 21)), "test", "hessian_max")
+    beside = variable(("u", "v"), off, "test", "hessian_max")
+    beside.attrs["companion"] = "residual"
+    survey = survey.assign(test_hessian_max=values, test_hessian_max_residual=beside)
+    assert "infinite in 1,071 places" in caption(show(survey, ["others"])["others"])
+    assert "not known" not in caption(show(survey, ["others"])["others"])
+
+
 def test_captions_of_a_curvature_run_say_its_sample_and_settings() -> None:
     run = measure_run().assign_attrs(curvature_tolerance=1e-3, curvature_parameters=json.dumps(["0.*", "2.*"]))
     said = " ".join(describe_measurement(run))
     assert "Sample: 60 train examples" in said
-    assert "over the first sample in the parameters 0.*, 2.*" in said
+    assert "Curvature: Hessian of the mean loss over the sample in the parameters 0.*, 2.*; quantities" in said
+    assert "also over each of 2 further subsets of as many examples." in said
+    alone = " ".join(describe_measurement(run.isel(sample=[0])))
+    assert "subsets" not in alone
+    members = plane(train_hessian_max=variable(("u", "v"), np.ones((51, 21)), "train", "hessian_max"))
+    assert "subsets" not in " ".join(describe_measurement(members.expand_dims(sample=3)))
     assert "Traces by Hutch++" in said

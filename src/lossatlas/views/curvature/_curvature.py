@@ -14,7 +14,7 @@ from lossatlas.schema import OPERATORS, RESIDUAL, SAMPLE, InCurvature, read_oper
 from lossatlas.views import figures, looks, scales
 from lossatlas.views.base import StillView
 from lossatlas.views.networks import short
-from lossatlas.views.residuals import describe_share, find_largest_share
+from lossatlas.views.residuals import count_infinite, describe_share, find_largest_share
 from lossatlas.views.scales import Floats
 
 __all__ = [
@@ -169,13 +169,15 @@ def describe_residuals(subject: xr.Dataset, names: Sequence[str], *, within: str
     kept = (NETWORK, SAMPLE, within)
     sizes = [abs(values).max([dim for dim in values.dims if dim not in kept]) for values in there]
     largest = sizes[0] if len(sizes) == 1 else xr.concat(sizes, "end").max("end")
-    shares = []
+    shares, infinite = [], 0
     for values in there:
         if (residual := subject.get(RESIDUAL.of(str(values.name)))) is not None:
             wide, of = xr.broadcast(residual, largest)
             shares.append(find_largest_share(wide.values, of.values))
+            infinite += count_infinite([residual.values])
     known = max((share for share in shares if share is not None), default=None)
-    return f"largest residual: {describe_share(known)} of the largest magnitude among the eigenvalues found"
+    said = "largest residual, as a share of the largest magnitude among the eigenvalues found: "
+    return said + describe_share(known, infinite)
 
 
 def describe_lost(names: Sequence[str]) -> str:
