@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -26,8 +27,12 @@ from lossatlas.curvatures import CurvatureSettings, find_density, find_spectrum,
 from lossatlas.engine import Derivatives
 from lossatlas.errors import BadInput
 from lossatlas.jobs.curvature_summary import summarise_curvature
+from lossatlas.provenance import FORMAT
 from lossatlas.recipes.measured import describe_measurement
-from lossatlas.schema import CURVATURE, SNAPSHOT, OnTrajectory
+from lossatlas.recipes.trained_with import describe_training
+from lossatlas.rundir import RunDirectory
+from lossatlas.schema import CURVATURE, SNAPSHOT, OnTrajectory, TrainedWith
+from lossatlas.training import parse_optimizer
 from lossatlas.views import CURVATURE_VIEWS, Style, data, draw, scales, write_report
 from lossatlas.views.curving import write_curvature
 from lossatlas.views.style import MILLIMETRE
@@ -36,6 +41,8 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 NETWORKS, LAYERS = {"narrow": 4, "wide": 9}, ("0.weight", "2.weight")
 SETTINGS = CurvatureSettings(tolerance=1e-3, products=100)
+SGD = {TrainedWith.OPTIMIZER: "sgd", TrainedWith.MOMENTUM: 0.0}
+"""What a trajectory says that plain gradient descent made it."""
 RECORDED = (
     "Spectrum(operator='hessian', settings=CurvatureSettings(parameters=('matrices',), tolerance=0.001, products=40, "
     "second_start=True, seed=7))"
@@ -105,7 +112,7 @@ def measure_run() -> xr.Dataset:
 def measure_path(networks: int = 2) -> xr.Dataset:
     """Trajectories with largest eigenvalues that rise to 2/lr and stay there."""
     steps, rates = np.arange(0, 50, 5), np.array([0.4, 0.1])
-    path = xr.Dataset(attrs={CURVATURE: "1", "split": "train", "examples": 60})
+    path = xr.Dataset(attrs={CURVATURE: "1", "split": "train", "examples": 60, **SGD})
     largest = np.minimum(0.5 + 0.2 * steps, 2 / rates[:, None])
     dims = ("network", SNAPSHOT)
     put(path, OnTrajectory.STEP, (SNAPSHOT,), steps)
@@ -412,7 +419,78 @@ def test_a_trajectory_without_a_learning_rate_has_no_edge(rate: float | None) ->
     path = measure_path()
     path = path.drop_vars(OnTrajectory.RATE) if rate is None else path.assign({OnTrajectory.RATE: 0 * path["path_lr"]})
     picture = draw(path)["lambda_path"]
-    assert "2/lr" not in picture.caption + picture.alt
+    assert "/lr" not in picture.caption + picture.alt
+    assert "stab" not in picture.caption + picture.alt
+
+
+@pytest.mark.parametrize(
+    ("trained", "factor", "why"),
+    [
+        ("sgd,momentum=0.5", 3.0, "with momentum 0.5"),
+        ("sgd,momentum=0.5,dampening=0.25", 4.0, "with momentum 0.5"),
+        ("sgd,momentum=0.5,nesterov=True", 1.5, "with Nesterov momentum 0.5"),
+        ("torch.optim.SGD", 2.0, "without momentum"),
+        ("adam", None, "but on its preconditioner, too"),
+    ],
+)
+def test_the_limit_of_stability_is_that_of_the_optimiser(
+    tmp_path: Path, trained: str, factor: float | None, why: str
+) -> None:
+    run = write_training(tmp_path, optimizer=trained, weight_decay=0.5)
+    picture = draw(measure_path(1).drop_attrs(deep=False).assign_attrs({CURVATURE: "1", **describe_training(run)}))[
+        "lambda_path"
+    ]
+    dotted = [one for one in picture.figure.axes[0].get_lines() if one.get_linestyle() == ":"]
+    assert re.search(why, picture.caption)
+    assert ("Adam" in picture.caption or "adam" in picture.caption) is (factor is None)
+    if factor is None:
+        assert not dotted
+        return
+    limit = factor / 0.4 - 0.5
+    np.testing.assert_allclose(dotted[0].get_ydata(), limit)
+    # On a parabola the steps of torch itself shrink just below the limit and grow just above it.
+    for times, grows in ((0.98, False), (1.02, True)):
+        weight = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
+        steps = parse_optimizer(trained).with_options(lr=0.4, weight_decay=0.5).build([weight])
+        for _ in range(600):
+            steps.zero_grad()
+            (times * limit * weight.square().sum() / 2).backward()
+            steps.step()
+        assert bool(weight.abs() > 1) is grows, times
+
+
+@pytest.mark.parametrize(("settings", "why"), [({"switch": ["3:adam"]}, "changed its optimiser"), (None, "recorded")])
+def test_no_limit_of_stability_is_drawn_where_none_is_known(
+    tmp_path: Path, settings: dict[str, object] | None, why: str
+) -> None:
+    trained = {} if settings is None else describe_training(write_training(tmp_path, optimizer="sgd", **settings))
+    picture = draw(trained_with(trained))["lambda_path"]
+    assert not [one for one in picture.figure.axes[0].get_lines() if one.get_linestyle() == ":"]
+    assert why in picture.caption
+
+
+def trained_with(attributes: dict[str, object]) -> xr.Dataset:
+    return measure_path(1).drop_attrs(deep=False).assign_attrs({CURVATURE: "1", **attributes})
+
+
+def write_training(folder: Path, **settings: object) -> Path:
+    run = RunDirectory(folder / "run")
+    run.create(json.dumps({"lr": 0.4, "batch_size": 8, **settings}), {"format": FORMAT}, replace=False)
+    run.close()
+    return run.path
+
+
+def test_a_rate_leads_to_its_snapshot_and_is_not_missed_at_the_first() -> None:
+    path = measure_path(1).copy(deep=True)
+    path[OnTrajectory.RATE][0] = np.nan
+    picture = draw(path)["lambda_path"]
+    assert "NaN" not in picture.caption
+    largest, *_, rate = picture.figure.axes
+    stepped = [*rate.get_lines(), *(one for one in largest.get_lines() if one.get_linestyle() == ":")]
+    assert {one.get_drawstyle() for one in stepped} == {"steps-pre"}
+    assert rate.get_ylim() == pytest.approx((0, 0.5))
+    path["path_loss"][3] = np.nan
+    assert "1 NaN" in draw(path)["lambda_path"].caption
 
 
 @pytest.mark.parametrize("make", [measure_run, measure_path])

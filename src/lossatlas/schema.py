@@ -71,6 +71,7 @@ __all__ = [
     "OnTrajectory",
     "Operator",
     "Quantity",
+    "TrainedWith",
     "check_dimension",
     "check_name",
     "check_split_name",
@@ -370,6 +371,25 @@ class InCurvature:
     """The nodes that stand for the spectrum, and their weights, of one probe."""
     OPERATOR = "operator"
     """The attribute that lists the operators, that of the layers first; see :func:`parse_texts`."""
+
+
+class TrainedWith:
+    """Attributes of a trajectory's data that say what it was trained with; absent where that is not known."""
+
+    OPTIMIZER = "optimizer"
+    """What the optimiser is called."""
+    SWITCHES = "optimizer_switches"
+    """How often the optimiser was changed; absent where it was not."""
+    MOMENTUM = "optimizer_momentum"
+    """The momentum of gradient descent, 0 without; absent for other optimisers."""
+    DAMPENING = "optimizer_dampening"
+    """The share by which a gradient is reduced before it is added to the momentum."""
+    NESTEROV = "optimizer_nesterov"
+    """1 for Nesterov's momentum, otherwise 0."""
+    WEIGHT_DECAY = "optimizer_weight_decay"
+    """The factor of the weights that is added to the gradient."""
+    BATCH_SIZE = "optimizer_batch_size"
+    """The most examples of a step."""
 
 
 def name_curvatures() -> tuple[str, ...]:

@@ -84,10 +84,13 @@ class LayerDensity(CurvatureView):
             ax.set_ylim(low, high)
             figures.log_axis(ax.yaxis, low, high, 5)
         # A label of the figure as a whole would lie on the legend.
-        middle = drawn.axes[(rows - 1) * across + (len(shown) - 1) % across // 2]
+        place = (len(shown) - 1) % across // 2
+        middle = drawn.axes[(rows - 1) * across + place]
+        # As wide as fits around the middle of this panel.
+        room = (2 * min(place, across - 1 - place) + 1) * drawn.get_figwidth() / across - 0.4
         label = f"eigenvalue of the {name_layer_operator(subject)} in one layer{unit_of(subject, 'layer_node')}"
-        middle.set_xlabel(figures.wrapped(label, drawn.get_figwidth() - 1.2))
-        drawn.supylabel("density per decade (log scale)", fontsize=10)
+        middle.set_xlabel(figures.wrapped(label, room))
+        drawn.supylabel(figures.wrapped("density per decade (log scale)", drawn.get_figheight() - 1.4), fontsize=10)
         smoothed = (
             f"smoothed by Gaussians of {scales.number(whole.width)} decades; about linear below "
             f"{scales.number(whole.linear)}"
