@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -272,6 +273,30 @@ def test_several_eigenvalues_at_a_point_are_curves_or_the_first_few_maps() -> No
     assert "the first 4 of 6 values" in caption(maps)
 
 
+@pytest.mark.parametrize("width", [85, 170, None])
+@pytest.mark.parametrize(("make", "metrics", "maps"), [(plane, 1, 4), (plane, 4, 2), (line, 4, 0)])
+def test_several_values_of_several_metrics_fit_a_page(
+    make: Callable[[], xr.Dataset], metrics: int, maps: int, width: int | None
+) -> None:
+    survey = eigenvalues(make(), 6)
+    for number in range(1, metrics):
+        held = survey["test_hessian_bottom"].copy()
+        held.attrs["metric"] = f"mine_{number}"
+        survey[f"test_mine_{number}"] = held
+    style = Style(width=None if width is None else width * MILLIMETRE)
+    picture = draw(survey, ["several_values"], style)["several_values"]
+    picture.figure.draw_without_rendering()
+    panels = [ax for ax in picture.figure.axes if ax.get_label() != "<colorbar>" and ax.axison]
+    assert picture.figure.get_figheight() <= 220 * MILLIMETRE
+    assert len(panels) == (metrics * (maps if width == 85 else 4) if maps else metrics)
+    boxes = [ax.get_window_extent() for ax in panels]
+    assert not [1 for k, one in enumerate(boxes) for other in boxes[:k] if one.overlaps(other)]
+    assert len({round(box.width) for box in boxes}) == 1
+    if maps:
+        assert "mine" in picture.alt or metrics == 1
+        assert "test 2nd smallest eigenvalue of the Hessian ranges" in picture.alt
+
+
 # Curvature runs
 
 
@@ -316,6 +341,14 @@ def test_bars_of_eigenvalues_are_residuals_and_dots_are_further_samples() -> Non
     np.testing.assert_allclose(dots[0].get_ydata(), run["hessian_bottom"].values[0, 1])
     share = 0.3 / np.abs(run["hessian_top"].values[0, 0]).max()
     assert f"among the eigenvalues found: {scales.percent(share)}" in caption(figure)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_eigenvalues_are_numbered_by_integers(count: int) -> None:
+    run = measure_run().isel(top=slice(count), bottom=slice(count))
+    for ax in show(run, ["eigenvalues"])["eigenvalues"].axes:
+        low, high = ax.get_xlim()
+        assert [tick for tick in ax.get_xticks() if low <= tick <= high] == list(range(1, count + 1))
 
 
 def test_a_layer_is_a_bar_between_its_ends_with_its_mean() -> None:
