@@ -25,7 +25,7 @@ __all__ = ["summarise_curvature"]
 
 OWN = ("products", "converged", PROBE_ERROR.of("trace"))
 """How names of variables of an operator end that are summarised in their own form."""
-ENDS = {
+MEASURED_ENDS = {
     "hessian": ("top", "bottom"), "ggn": ("top",), "layer": ("top", "bottom"), "path_hessian": ("max", "min"),
 }  # fmt: skip
 """The variables of eigenvalues that belong to one spectrum, by how their names begin and end."""
@@ -65,7 +65,7 @@ def summarise_curvature(data: xr.Dataset) -> dict[str, Any]:
 def _count_unconverged(data: xr.Dataset) -> int:
     """Count the eigenvalues whose residuals are above the tolerance, and those that were not found."""
     count = 0
-    for group, ends in ENDS.items():
+    for group, ends in MEASURED_ENDS.items():
         names = [f"{group}_{end}" for end in ends if RESIDUAL.of(f"{group}_{end}") in data]
         if not names or COMPANION in data[RESIDUAL.of(names[0])].attrs:  # that of a metric is beside what is measured
             continue
