@@ -387,7 +387,11 @@ def of_another_operator(operator: str) -> xr.Dataset:
         )
     named = {name: str(name).replace("hessian_", f"{operator}_") for name in run.data_vars}
     return run.rename(named).assign_attrs(
-        operator=json.dumps([operator]), dimension=36, verdict=json.dumps(["", ""]), subsets="disjoint"
+        operator=json.dumps([operator]),
+        dimension=36,
+        verdict=json.dumps(["", ""]),
+        subsets="disjoint",
+        curvature_tolerance=1e-3,
     )
 
 

@@ -25,9 +25,7 @@ __all__ = ["summarise_curvature"]
 
 OWN = ("products", "converged", PROBE_ERROR.of("trace"))
 """How names of variables of an operator end that are summarised in their own form."""
-MEASURED_ENDS = {
-    "hessian": ("top", "bottom"), "ggn": ("top",), "layer": ("top", "bottom"), "path_hessian": ("max", "min"),
-}  # fmt: skip
+MEASURED_ENDS = {**dict.fromkeys((*OPERATORS, "layer"), tuple(ENDS)), "path_hessian": ("max", "min")}
 """The variables of eigenvalues that belong to one spectrum, by how their names begin and end."""
 
 
