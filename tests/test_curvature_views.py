@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -21,18 +23,27 @@ from shown import plot_of, show
 from test_slice_views import caption, line, plane, variable
 
 import lossatlas as la
+from lossatlas import engine, schema
 from lossatlas.curvatures import CurvatureSettings, find_density, find_spectrum, find_trace
 from lossatlas.engine import Derivatives
 from lossatlas.errors import BadInput
+from lossatlas.jobs.curvature_summary import summarise_curvature
+from lossatlas.provenance import FORMAT
 from lossatlas.recipes.measured import describe_measurement
-from lossatlas.schema import CURVATURE, SNAPSHOT, OnTrajectory
+from lossatlas.recipes.trained_with import describe_training
+from lossatlas.rundir import RunDirectory
+from lossatlas.schema import CURVATURE, SNAPSHOT, OnTrajectory, TrainedWith
+from lossatlas.training import parse_optimizer
 from lossatlas.views import CURVATURE_VIEWS, Style, data, draw, scales, write_report
+from lossatlas.views.curving import write_curvature
 from lossatlas.views.style import MILLIMETRE
 
 pytestmark = pytest.mark.filterwarnings("error")
 
 NETWORKS, LAYERS = {"narrow": 4, "wide": 9}, ("0.weight", "2.weight")
 SETTINGS = CurvatureSettings(tolerance=1e-3, products=100)
+SGD = {TrainedWith.OPTIMIZER: "sgd", TrainedWith.MOMENTUM: 0.0}
+"""What a trajectory says that plain gradient descent made it."""
 RECORDED = (
     "Spectrum(operator='hessian', settings=CurvatureSettings(parameters=('matrices',), tolerance=0.001, products=40, "
     "second_start=True, seed=7))"
@@ -102,7 +113,7 @@ def measure_run() -> xr.Dataset:
 def measure_path(networks: int = 2) -> xr.Dataset:
     """Trajectories with largest eigenvalues that rise to 2/lr and stay there."""
     steps, rates = np.arange(0, 50, 5), np.array([0.4, 0.1])
-    path = xr.Dataset(attrs={CURVATURE: "1", "split": "train", "examples": 60})
+    path = xr.Dataset(attrs={CURVATURE: "1", "split": "train", "examples": 60, **SGD})
     largest = np.minimum(0.5 + 0.2 * steps, 2 / rates[:, None])
     dims = ("network", SNAPSHOT)
     put(path, OnTrajectory.STEP, (SNAPSHOT,), steps)
@@ -236,7 +247,9 @@ def test_captions_state_the_largest_residual_as_a_share_of_the_largest_eigenvalu
         more[f"test_{metric}"] = variable(at, values, "test", metric)
         more[f"test_{metric}_residual"] = variable(at, off, "test", metric)
         more[f"test_{metric}_residual"].attrs["companion"] = "residual"
-    assert "hessian max 0.5 %, hessian min 0.5 %" in caption(show(plane(**more), ["others"])["others"])
+    assert "largest eigenvalue of the Hessian 0.5 %, smallest eigenvalue of the Hessian 0.5 %" in caption(
+        show(plane(**more), ["others"])["others"]
+    )
 
 
 def eigenvalues(survey: xr.Dataset, count: int) -> xr.Dataset:
@@ -258,6 +271,30 @@ def test_several_eigenvalues_at_a_point_are_curves_or_the_first_few_maps() -> No
     maps = show(eigenvalues(plane(), 6), ["several_values"])["several_values"]
     assert len(meshes(maps)) == 4
     assert "the first 4 of 6 values" in caption(maps)
+
+
+@pytest.mark.parametrize("width", [85, 170, None])
+@pytest.mark.parametrize(("make", "metrics", "maps"), [(plane, 1, 4), (plane, 4, 2), (line, 4, 0)])
+def test_several_values_of_several_metrics_fit_a_page(
+    make: Callable[[], xr.Dataset], metrics: int, maps: int, width: int | None
+) -> None:
+    survey = eigenvalues(make(), 6)
+    for number in range(1, metrics):
+        held = survey["test_hessian_bottom"].copy()
+        held.attrs["metric"] = f"mine_{number}"
+        survey[f"test_mine_{number}"] = held
+    style = Style(width=None if width is None else width * MILLIMETRE)
+    picture = draw(survey, ["several_values"], style)["several_values"]
+    picture.figure.draw_without_rendering()
+    panels = [ax for ax in picture.figure.axes if ax.get_label() != "<colorbar>" and ax.axison]
+    assert picture.figure.get_figheight() <= 220 * MILLIMETRE
+    assert len(panels) == (metrics * (maps if width == 85 else 4) if maps else metrics)
+    boxes = [ax.get_window_extent() for ax in panels]
+    assert not [1 for k, one in enumerate(boxes) for other in boxes[:k] if one.overlaps(other)]
+    assert len({round(box.width) for box in boxes}) == 1
+    if maps:
+        assert "mine" in picture.alt or metrics == 1
+        assert "test 2nd smallest eigenvalue of the Hessian ranges" in picture.alt
 
 
 # Curvature runs
@@ -303,7 +340,15 @@ def test_bars_of_eigenvalues_are_residuals_and_dots_are_further_samples() -> Non
     assert len(dots) == 4  # two networks, two further samples
     np.testing.assert_allclose(dots[0].get_ydata(), run["hessian_bottom"].values[0, 1])
     share = 0.3 / np.abs(run["hessian_top"].values[0, 0]).max()
-    assert f"largest residual: {scales.percent(share)}" in caption(figure)
+    assert f"among the eigenvalues found: {scales.percent(share)}" in caption(figure)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_eigenvalues_are_numbered_by_integers(count: int) -> None:
+    run = measure_run().isel(top=slice(count), bottom=slice(count))
+    for ax in show(run, ["eigenvalues"])["eigenvalues"].axes:
+        low, high = ax.get_xlim()
+        assert [tick for tick in ax.get_xticks() if low <= tick <= high] == list(range(1, count + 1))
 
 
 def test_a_layer_is_a_bar_between_its_ends_with_its_mean() -> None:
@@ -326,11 +371,67 @@ def test_densities_of_layers_share_their_axes() -> None:
     run["layer_node"] = run["layer_node"] * xr.DataArray([1.0, 0.1], dims="layer")
     assert list(draw(run)) == ["eigenvalues", "density", "layers", "layer_density"]
     first, second = show(run, ["layer_density"])["layer_density"].axes
-    assert (first.get_title(), second.get_title()) == LAYERS
+    assert [first.get_title(), second.get_title()] == [f"layer {name}" for name in LAYERS]
     assert first.get_xlim() == second.get_xlim()
     assert first.get_ylim() == second.get_ylim()
     peaks = [one.get_xdata()[np.argmax(one.get_ydata())] for one in (first.get_lines()[0], second.get_lines()[0])]
     assert abs(peaks[1]) <= abs(peaks[0])
+
+
+def of_another_operator(operator: str) -> xr.Dataset:
+    """The same numbers as if they were those of another operator, with densities of the layers."""
+    run = measure_run().copy()
+    for part in ("node", "weight"):
+        run[f"layer_{part}"] = (
+            run[f"hessian_{part}"].expand_dims(layer=list(LAYERS)).transpose("network", "layer", "probe", "node")
+        )
+    named = {name: str(name).replace("hessian_", f"{operator}_") for name in run.data_vars}
+    return run.rename(named).assign_attrs(
+        operator=json.dumps([operator]),
+        dimension=36,
+        verdict=json.dumps(["", ""]),
+        subsets="disjoint",
+        curvature_tolerance=1e-3,
+    )
+
+
+def test_every_operator_of_the_engine_has_its_words() -> None:
+    assert list(schema.OPERATORS) == list(engine.operators.OPERATORS)
+    words = [operator.words for operator in schema.OPERATORS.values()]
+    assert all(words)
+    assert len(set(words)) == len(words)
+
+
+@pytest.mark.parametrize(("operator", "words"), [("ggn", "Gauss-Newton matrix"), ("fisher", "Fisher matrix")])
+def test_pictures_and_report_speak_of_the_operator_that_was_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, operator: str, words: str
+) -> None:
+    monkeypatch.setitem(schema.OPERATORS, operator, schema.Operator(words, signed=False))
+    run = of_another_operator(operator)
+    pictures = draw(run)
+    assert list(pictures) == ["eigenvalues", "density", "layers", "layer_density"]
+    for name, picture in pictures.items():
+        labels = [ax.get_xlabel() + ax.get_ylabel() for ax in picture.figure.axes]
+        assert any(words in " ".join(label.split()) for label in labels), name
+        assert words in picture.caption, name
+        assert words in picture.alt, name
+        assert "Hessian" not in " ".join([*labels, picture.caption, picture.alt]), name
+    said = " ".join(describe_measurement(run))
+    assert f"Curvature: {words} of the mean loss" in said
+    assert "Hessian" not in said
+    summary = summarise_curvature(run.assign({f"{operator}_products": run[f"{operator}_trace"]}).pipe(with_probes))
+    write_curvature(tmp_path / "report.html", run, summary, "", pictures)
+    page = (tmp_path / "report.html").read_text()
+    assert f"largest eigenvalue of the {words}" in page
+    assert f"{words} of each layer" in page
+    assert "Hessian" not in page
+
+
+def with_probes(run: xr.Dataset) -> xr.Dataset:
+    for name in run.data_vars:
+        if str(name).endswith("_probe_error"):
+            run[name].attrs["probes"] = 10
+    return run
 
 
 @pytest.mark.parametrize("networks", [1, 2])
@@ -344,7 +445,10 @@ def test_a_trajectory_stands_beside_two_over_the_learning_rate(networks: int) ->
     assert smallest.get_ylim()[1] >= 0
     assert rate.get_xlabel() == "step"
     assert "full-batch gradient descent without momentum" in picture.caption
-    assert "largest residual: 0.2 %" in picture.caption.lower()
+    assert (
+        "largest residual, as a share of the largest magnitude among the eigenvalues found: 0.2 %"
+        in picture.caption.lower()
+    )
 
 
 @pytest.mark.parametrize("rate", [None, 0.0])
@@ -352,7 +456,78 @@ def test_a_trajectory_without_a_learning_rate_has_no_edge(rate: float | None) ->
     path = measure_path()
     path = path.drop_vars(OnTrajectory.RATE) if rate is None else path.assign({OnTrajectory.RATE: 0 * path["path_lr"]})
     picture = draw(path)["lambda_path"]
-    assert "2/lr" not in picture.caption + picture.alt
+    assert "/lr" not in picture.caption + picture.alt
+    assert "stab" not in picture.caption + picture.alt
+
+
+@pytest.mark.parametrize(
+    ("trained", "factor", "why"),
+    [
+        ("sgd,momentum=0.5", 3.0, "with momentum 0.5"),
+        ("sgd,momentum=0.5,dampening=0.25", 4.0, "with momentum 0.5"),
+        ("sgd,momentum=0.5,nesterov=True", 1.5, "with Nesterov momentum 0.5"),
+        ("torch.optim.SGD", 2.0, "without momentum"),
+        ("adam", None, "but on its preconditioner, too"),
+    ],
+)
+def test_the_limit_of_stability_is_that_of_the_optimiser(
+    tmp_path: Path, trained: str, factor: float | None, why: str
+) -> None:
+    run = write_training(tmp_path, optimizer=trained, weight_decay=0.5)
+    picture = draw(measure_path(1).drop_attrs(deep=False).assign_attrs({CURVATURE: "1", **describe_training(run)}))[
+        "lambda_path"
+    ]
+    dotted = [one for one in picture.figure.axes[0].get_lines() if one.get_linestyle() == ":"]
+    assert re.search(why, picture.caption)
+    assert ("Adam" in picture.caption or "adam" in picture.caption) is (factor is None)
+    if factor is None:
+        assert not dotted
+        return
+    limit = factor / 0.4 - 0.5
+    np.testing.assert_allclose(dotted[0].get_ydata(), limit)
+    # On a parabola the steps of torch itself shrink just below the limit and grow just above it.
+    for times, grows in ((0.98, False), (1.02, True)):
+        weight = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
+        steps = parse_optimizer(trained).with_options(lr=0.4, weight_decay=0.5).build([weight])
+        for _ in range(600):
+            steps.zero_grad()
+            (times * limit * weight.square().sum() / 2).backward()
+            steps.step()
+        assert bool(weight.abs() > 1) is grows, times
+
+
+@pytest.mark.parametrize(("settings", "why"), [({"switch": ["3:adam"]}, "changed its optimiser"), (None, "recorded")])
+def test_no_limit_of_stability_is_drawn_where_none_is_known(
+    tmp_path: Path, settings: dict[str, object] | None, why: str
+) -> None:
+    trained = {} if settings is None else describe_training(write_training(tmp_path, optimizer="sgd", **settings))
+    picture = draw(trained_with(trained))["lambda_path"]
+    assert not [one for one in picture.figure.axes[0].get_lines() if one.get_linestyle() == ":"]
+    assert why in picture.caption
+
+
+def trained_with(attributes: dict[str, object]) -> xr.Dataset:
+    return measure_path(1).drop_attrs(deep=False).assign_attrs({CURVATURE: "1", **attributes})
+
+
+def write_training(folder: Path, **settings: object) -> Path:
+    run = RunDirectory(folder / "run")
+    run.create(json.dumps({"lr": 0.4, "batch_size": 8, **settings}), {"format": FORMAT}, replace=False)
+    run.close()
+    return run.path
+
+
+def test_a_rate_leads_to_its_snapshot_and_is_not_missed_at_the_first() -> None:
+    path = measure_path(1).copy(deep=True)
+    path[OnTrajectory.RATE][0] = np.nan
+    picture = draw(path)["lambda_path"]
+    assert "NaN" not in picture.caption
+    largest, *_, rate = picture.figure.axes
+    stepped = [*rate.get_lines(), *(one for one in largest.get_lines() if one.get_linestyle() == ":")]
+    assert {one.get_drawstyle() for one in stepped} == {"steps-pre"}
+    assert rate.get_ylim() == pytest.approx((0, 0.5))
+    path["path_loss"][3] = np.nan
+    assert "1 NaN" in draw(path)["lambda_path"].caption
 
 
 @pytest.mark.parametrize("make", [measure_run, measure_path])
@@ -413,9 +588,30 @@ def test_captions_say_how_curvature_was_measured() -> None:
     assert "Seed of starts and probes 7." in said
 
 
+def test_infinite_residuals_are_told_of_and_not_counted_as_small() -> None:
+    run = measure_run().copy(deep=True)
+    run["hessian_top_residual"][0, 0, :2] = np.inf
+    share = "where finite, infinite in 2 places"
+    assert share in caption(show(run, ["eigenvalues"])["eigenvalues"])
+    assert "infinite residuals of 2 eigenvalues" in " ".join(describe_measurement(run))
+    survey = plane()
+    off = np.full((51, 21), np.inf)
+    values = variable(("u", "v"), np.ones((51, 21)), "test", "hessian_max")
+    beside = variable(("u", "v"), off, "test", "hessian_max")
+    beside.attrs["companion"] = "residual"
+    survey = survey.assign(test_hessian_max=values, test_hessian_max_residual=beside)
+    assert "infinite in 1,071 places" in caption(show(survey, ["others"])["others"])
+    assert "not known" not in caption(show(survey, ["others"])["others"])
+
+
 def test_captions_of_a_curvature_run_say_its_sample_and_settings() -> None:
     run = measure_run().assign_attrs(curvature_tolerance=1e-3, curvature_parameters=json.dumps(["0.*", "2.*"]))
     said = " ".join(describe_measurement(run))
     assert "Sample: 60 train examples" in said
-    assert "over the first sample in the parameters 0.*, 2.*" in said
+    assert "Curvature: Hessian of the mean loss over the sample in the parameters 0.*, 2.*; quantities" in said
+    assert "also over each of 2 further subsets of as many examples." in said
+    alone = " ".join(describe_measurement(run.isel(sample=[0])))
+    assert "subsets" not in alone
+    members = plane(train_hessian_max=variable(("u", "v"), np.ones((51, 21)), "train", "hessian_max"))
+    assert "subsets" not in " ".join(describe_measurement(members.expand_dims(sample=3)))
     assert "Traces by Hutch++" in said

@@ -21,6 +21,7 @@ from lossatlas.recipes import PRESETS, ConnectConfig, FitConfig, ProblemConfig, 
 from lossatlas.reproduce import STUDIES, Run, Study
 from lossatlas.reproduce.drawing import write_table
 from lossatlas.reproduce.run import run_study
+from lossatlas.reproduce.study import SCALES
 from lossatlas.training import Trajectory
 
 SLICES = ("li-fig2", "li-fig3", "li-fig5", "li-fig7", "im-batchnorm")
@@ -437,6 +438,15 @@ def test_the_order_of_depths_is_that_of_their_convex_shares(rough: bool, verdict
     assert "| 44 | no |" in text
     level = next(line.split(" | ") for line in text.splitlines() if line.startswith("| 8 | yes"))
     assert level[7:10] == ["1.000", "2.000", "1"], "a bowl: convex, down and up once, one minimum"
+
+
+def test_maps_of_the_ratio_take_as_many_examples_at_any_scale() -> None:
+    maps = [
+        config for scale in SCALES for config in STUDIES["li-fig7"].runs(scale).values()
+        if isinstance(config, SurveyConfig)
+    ]  # fmt: skip
+    assert len(maps) == 5
+    assert {config.examples for config in maps} == {"256"}
 
 
 @pytest.mark.parametrize(("small", "verdict"), [(0.01, "is found"), (0.4, "is not found")])

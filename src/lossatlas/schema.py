@@ -19,6 +19,8 @@ were interpolated.
 A trajectory is in the same store, along a dimension ``snapshot`` without coordinates: see :class:`OnTrajectory`.
 Networks around or between which the survey lies are along the dimension ``corner``: see :class:`Corner`.
 
+Quantities of a second-order operator, of a survey or of a curvature run, begin with its name in :data:`OPERATORS`.
+
 The attribute ``chart`` is a hash of the chart, and ``geometry`` describes it for pictures: see :class:`Geometry`.
 """
 
@@ -42,11 +44,13 @@ __all__ = [
     "CURVE",
     "DIMENSION",
     "DONE",
+    "ENDS",
     "GEOMETRY",
     "LOSS",
     "MEASURED",
     "MEMBER",
     "OFF_GRID",
+    "OPERATORS",
     "PAIR_CORNERS",
     "PROBE_ERROR",
     "RANDOM_DIRECTIONS",
@@ -61,9 +65,13 @@ __all__ = [
     "Along",
     "Companion",
     "Corner",
+    "End",
     "Geometry",
+    "InCurvature",
     "OnTrajectory",
+    "Operator",
     "Quantity",
+    "TrainedWith",
     "check_dimension",
     "check_name",
     "check_split_name",
@@ -71,9 +79,12 @@ __all__ = [
     "is_name",
     "is_standard",
     "list_value_dimensions",
+    "name_curvature",
+    "name_curvatures",
     "name_marks",
     "name_variable",
     "parse_texts",
+    "read_operators",
     "record_texts",
 ]
 
@@ -313,6 +324,107 @@ PROBE_ERROR = Companion("probe_error")
 
 RESIDUAL = Companion("residual")
 """The residual of the equation that a value solves approximately."""
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A second-order operator of the mean loss, as plots name it."""
+
+    words: str
+    """Its name in plots."""
+    signed: bool
+    """Whether it can have negative eigenvalues, so that its smallest ones say something."""
+
+
+OPERATORS = {
+    "hessian": Operator("Hessian", signed=True),
+    "ggn": Operator("Gauss-Newton matrix", signed=False),
+}
+"""The operators that are known, by the beginnings of the names of their metrics and variables."""
+
+
+@dataclass(frozen=True)
+class End:
+    """An end of the spectrum of an operator."""
+
+    words: str
+    """What plots call the eigenvalue at this end."""
+    extreme: str
+    """How the name of the metric of this eigenvalue alone ends: ``hessian_max``."""
+    dimension: str
+    """The dimension of a survey's metric of several eigenvalues at this end."""
+
+
+ENDS = {"top": End("largest", "max", "top_eigenvalue"), "bottom": End("smallest", "min", "bottom_eigenvalue")}
+"""The ends of a spectrum, by how the names of metrics and variables of several eigenvalues end: ``hessian_top``."""
+
+
+class InCurvature:
+    """Names of the dimensions of a curvature run's variables, beside those of :data:`ENDS` and :data:`SAMPLE`."""
+
+    NETWORK = "network"
+    LAYER = "layer"
+    """Modules whose parameters vary by themselves; variables of layers begin with this name."""
+    PROBE = "probe"
+    """The random vectors that a spectral density is estimated from."""
+    NODE = "node"
+    """The nodes that stand for the spectrum, and their weights, of one probe."""
+    OPERATOR = "operator"
+    """The attribute that lists the operators, that of the layers first; see :func:`parse_texts`."""
+
+
+class TrainedWith:
+    """Attributes of a trajectory's data that say what it was trained with; absent where that is not known."""
+
+    OPTIMIZER = "optimizer"
+    """What the optimiser is called."""
+    SWITCHES = "optimizer_switches"
+    """How often the optimiser was changed; absent where it was not."""
+    MOMENTUM = "optimizer_momentum"
+    """The momentum of gradient descent, 0 without; absent for other optimisers."""
+    DAMPENING = "optimizer_dampening"
+    """The share by which a gradient is reduced before it is added to the momentum."""
+    NESTEROV = "optimizer_nesterov"
+    """1 for Nesterov's momentum, otherwise 0."""
+    WEIGHT_DECAY = "optimizer_weight_decay"
+    """The factor of the weights that is added to the gradient."""
+    BATCH_SIZE = "optimizer_batch_size"
+    """The most examples of a step."""
+
+
+def name_curvatures() -> tuple[str, ...]:
+    """The metrics of one number that describe an operator: both ends of its spectrum and its trace, of each in turn.
+
+    The smallest eigenvalue of an operator without negative ones is left out.
+    """
+    return tuple(
+        f"{name}_{quantity}"
+        for name, operator in OPERATORS.items()
+        for quantity in (ENDS["top"].extreme, *[ENDS["bottom"].extreme] * operator.signed, "trace")
+    )
+
+
+def name_curvature(metric: str) -> str:
+    """What a metric of eigenvalues of an operator, or of its trace, is in words; empty for any other metric.
+
+    >>> name_curvature("hessian_max"), name_curvature("hessian_bottom"), name_curvature("ggn_trace")
+    ('largest eigenvalue of the Hessian', 'smallest eigenvalues of the Hessian', 'trace of the Gauss-Newton matrix')
+    """
+    name, _, quantity = metric.partition("_")
+    known = {"trace": "trace"}
+    for several, end in ENDS.items():
+        known |= {end.extreme: f"{end.words} eigenvalue", several: f"{end.words} eigenvalues"}
+    return f"{known[quantity]} of the {OPERATORS[name].words}" if name in OPERATORS and quantity in known else ""
+
+
+def read_operators(attributes: Mapping[Any, Any]) -> list[str]:
+    """The operators of a curvature run that are known, that of its layers first; ``hessian`` where it names none.
+
+    Args:
+        attributes: those of the curvature run.
+    """
+    named = [name for name in parse_texts(attributes.get(InCurvature.OPERATOR)) if name in OPERATORS]
+    return named or [next(iter(OPERATORS))]
 
 
 def is_name(name: object) -> bool:

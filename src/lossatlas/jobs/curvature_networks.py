@@ -17,7 +17,7 @@ from lossatlas.engine.derivatives import Operator
 from lossatlas.errors import BadInput
 from lossatlas.jobs.curvature_pieces import LEADING, NEGATIVE, Measurement, Piece
 from lossatlas.linalg import Extremes, Quadrature
-from lossatlas.schema import COMPANION, PROBE_ERROR, RESIDUAL, record_texts
+from lossatlas.schema import COMPANION, OPERATORS, PROBE_ERROR, RESIDUAL, record_texts
 from lossatlas.types import Params
 
 __all__ = ["NetworksMeasurement"]
@@ -31,7 +31,6 @@ WEIGHTS, CHOSEN = "weight_norm", "chosen_gradient_norm"
 beside the norm in all parameters that vary, where these are more."""
 AXES = 2
 """The leading eigenvectors that are kept as the directions of a slice: as many as a picture of a surface has axes."""
-WORDS = {"hessian": "Hessian", "ggn": "Gauss-Newton matrix"}
 
 
 class NetworksMeasurement(Measurement):
@@ -58,7 +57,7 @@ class NetworksMeasurement(Measurement):
         if recipe.space.size < recipe.base.space.size:
             found[CHOSEN] = self._new(sampled, "norm of the gradient in the parameters of curvature")
         for operator in recipe.operators:
-            words = WORDS[operator]
+            words = OPERATORS[operator].words
             ends = {"top": (TOP, config.top, "largest")}
             if operator == "hessian":
                 ends["bottom"] = (BOTTOM, config.bottom, "smallest")

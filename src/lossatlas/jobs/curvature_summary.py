@@ -9,15 +9,23 @@ import numpy as np
 import xarray as xr
 
 from lossatlas.linalg import find_half_width
-from lossatlas.schema import COMPANION, PROBE_ERROR, RESIDUAL, SNAPSHOT, STANDARD_ERROR, OnTrajectory, parse_texts
+from lossatlas.schema import (
+    COMPANION,
+    ENDS,
+    OPERATORS,
+    PROBE_ERROR,
+    RESIDUAL,
+    SNAPSHOT,
+    STANDARD_ERROR,
+    OnTrajectory,
+    parse_texts,
+)
 
 __all__ = ["summarise_curvature"]
 
 OWN = ("products", "converged", PROBE_ERROR.of("trace"))
 """How names of variables of an operator end that are summarised in their own form."""
-ENDS = {
-    "hessian": ("top", "bottom"), "ggn": ("top",), "layer": ("top", "bottom"), "path_hessian": ("max", "min"),
-}  # fmt: skip
+MEASURED_ENDS = {**dict.fromkeys((*OPERATORS, "layer"), tuple(ENDS)), "path_hessian": ("max", "min")}
 """The variables of eigenvalues that belong to one spectrum, by how their names begin and end."""
 
 
@@ -55,7 +63,7 @@ def summarise_curvature(data: xr.Dataset) -> dict[str, Any]:
 def _count_unconverged(data: xr.Dataset) -> int:
     """Count the eigenvalues whose residuals are above the tolerance, and those that were not found."""
     count = 0
-    for group, ends in ENDS.items():
+    for group, ends in MEASURED_ENDS.items():
         names = [f"{group}_{end}" for end in ends if RESIDUAL.of(f"{group}_{end}") in data]
         if not names or COMPANION in data[RESIDUAL.of(names[0])].attrs:  # that of a metric is beside what is measured
             continue
@@ -92,10 +100,10 @@ def _summarise_network(data: xr.Dataset) -> Iterator[tuple[str, Any]]:
         if data[name].dims == ("sample",) and name not in own:
             yield name, float(stated[name])
     for operator in operators:
-        for end, word in (("top", "max"), ("bottom", "min")):
+        for end, named in ENDS.items():
             if (name := f"{operator}_{end}") in data:
-                yield f"{operator}_{word}", float(stated[name][0])
-                yield RESIDUAL.of(f"{operator}_{word}"), float(stated[RESIDUAL.of(name)][0])
+                yield f"{operator}_{named.extreme}", float(stated[name][0])
+                yield RESIDUAL.of(f"{operator}_{named.extreme}"), float(stated[RESIDUAL.of(name)][0])
                 yield name, stated[name].values.tolist()
         if (name := f"{operator}_trace") in data:
             error = stated[PROBE_ERROR.of(name)]
@@ -111,10 +119,10 @@ def _summarise_network(data: xr.Dataset) -> Iterator[tuple[str, Any]]:
 def _measure_spread(data: xr.Dataset) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield mean, standard deviation and range over the subsets of examples."""
     found = {name: data[name] for name in map(str, data.data_vars) if data[name].dims == ("sample",)}
-    for operator in ("hessian", "ggn"):
-        for end, word in (("top", "max"), ("bottom", "min")):
+    for operator in OPERATORS:
+        for end, named in ENDS.items():
             if (name := f"{operator}_{end}") in data:
-                found[f"{operator}_{word}"] = data[name].isel({end: 0})
+                found[f"{operator}_{named.extreme}"] = data[name].isel({end: 0})
     for name, variable in found.items():
         if name.endswith(
             ("_products", "_converged", *(each.of("") for each in (RESIDUAL, PROBE_ERROR, STANDARD_ERROR)))

@@ -7,6 +7,7 @@ from lossatlas.jobs.curvature_networks import NetworksMeasurement
 from lossatlas.jobs.curvature_pieces import Keep, Measurement
 from lossatlas.jobs.curvature_trajectory import TrajectoryMeasurement
 from lossatlas.recipes.spectra import SpectraRecipe
+from lossatlas.recipes.trained_with import describe_training
 
 __all__ = ["make_measurement"]
 
@@ -14,5 +15,7 @@ __all__ = ["make_measurement"]
 def make_measurement(recipe: SpectraRecipe, plan: str | Plan, keep: Keep | None = None) -> Measurement:
     """Make the measurement of a recipe; arguments and errors are those of :class:`Measurement`."""
     if recipe.snapshots:
-        return TrajectoryMeasurement(recipe, plan, keep)
+        found = TrajectoryMeasurement(recipe, plan, keep)
+        found.data.attrs |= describe_training(recipe.config.trajectory)
+        return found
     return NetworksMeasurement(recipe, plan, keep)

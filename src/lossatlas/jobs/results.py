@@ -13,14 +13,14 @@ from lossatlas.charts import Curve, Slice
 from lossatlas.describing import count_things, write_repr
 from lossatlas.engine import Plan
 from lossatlas.recipes.first_picture import draw_first_picture
-from lossatlas.schema import SNAPSHOT, parse_texts
+from lossatlas.schema import SNAPSHOT, name_curvatures, parse_texts
 from lossatlas.views.data import list_extremes, take_first_sample
 
 __all__ = ["Comparison", "CurvatureResult", "CurveResult", "Survey"]
 
 SHOWN = ("straight_barrier", "curve_barrier", "radial_barrier", "straight_length", "length", "worse_end")
 """The numbers of a curve's summary that a notebook shows."""
-CURVED = ("loss", "gradient_norm", "hessian_max", "hessian_min", "hessian_trace", "ggn_max", "ggn_trace")
+CURVED = ("loss", "gradient_norm", *name_curvatures())
 """The numbers of a network's curvature that a notebook shows."""
 
 

@@ -25,13 +25,11 @@ from lossatlas.linalg import Extremes, Trace
 from lossatlas.losses import Loss
 from lossatlas.metrics.computation import Computation
 from lossatlas.metrics.metric import OperatorMetric
-from lossatlas.schema import PROBE_ERROR, RESIDUAL, Companion, Quantity
+from lossatlas.schema import OPERATORS, PROBE_ERROR, RESIDUAL, Companion, Quantity
 from lossatlas.weights import WeightSpace
 
 __all__ = ["Eigenvalues", "Spectral", "SpectralMetric", "Spectrum", "SpectrumTrace"]
 
-NAMES = {"hessian": "Hessian", "ggn": "Gauss-Newton matrix"}
-"""Operators as plots name them."""
 MOST = 1000
 """The most eigenvalues of a metric."""
 
@@ -101,7 +99,7 @@ class Spectrum(Computation):
 
     def describe_unresolved(self, counts: str) -> str:
         return (
-            f"eigenvalues of the {NAMES[self.operator]} at {counts} did not settle within "
+            f"eigenvalues of the {OPERATORS[self.operator].words} at {counts} did not settle within "
             f"{self.settings.products:,} products: their residuals are above the tolerance, or others may lie beyond "
             "them; allow more with --curvature_products"
         )
@@ -138,7 +136,7 @@ class SpectralMetric(OperatorMetric):
     def words(self) -> str:
         """The operator in words, with the parameters in which it is taken where these are not all."""
         every = self.settings.parameters == ("*",)
-        return NAMES[self.operator] + ("" if every else f" in {', '.join(self.settings.parameters)}")
+        return OPERATORS[self.operator].words + ("" if every else f" in {', '.join(self.settings.parameters)}")
 
 
 class Eigenvalues(SpectralMetric):

@@ -5,13 +5,14 @@ All of it comes from the record of a run, and from the attributes of its data.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
+from lossatlas.describing import join_words
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import parse_json
 from lossatlas.recipes.measured_curvature import describe_curvature
@@ -75,7 +76,7 @@ def describe_measurement(subject: xr.Dataset, run: OpenedRun | None = None) -> t
         with suppress(ValueError):
             random = parse_json(str(subject.attrs[RANDOM_DIRECTIONS]), dict[str, Any])
     return (
-        *_describe_problem(settings, normalisation),
+        *_describe_problem(settings, normalisation, _list_axes(subject)),
         *_describe_samples(subject, settings),
         *describe_curvature(subject, settings),
         *_describe_directions(
@@ -86,11 +87,11 @@ def describe_measurement(subject: xr.Dataset, run: OpenedRun | None = None) -> t
     )
 
 
-def _describe_problem(settings: Mapping[str, Any], normalisation: str | None) -> Iterator[str]:
+def _describe_problem(settings: Mapping[str, Any], normalisation: str | None, axes: Sequence[str]) -> Iterator[str]:
     if settings.get("model") and settings.get("data"):
         loss = settings.get("loss", "auto")
         named = f", loss {loss}" * (loss != "auto")
-        yield f"Network {settings['model']} on {settings['data']}{named}{_describe_site(settings)}."
+        yield f"Network {settings['model']} on {settings['data']}{named}{_describe_site(settings, axes)}."
     elif settings.get("runs"):
         yield f"Networks {', '.join(_describe_network(str(run)) for run in settings['runs'])}."
     if normalisation:
@@ -105,11 +106,18 @@ def _describe_network(name: str) -> str:
     return name
 
 
-def _describe_site(settings: Mapping[str, Any]) -> str:
-    """Describe where in weight space the survey lies, as the settings give it."""
+def _list_axes(subject: xr.Dataset) -> list[str]:
+    """List what the axes of a survey are, where more than their names is known."""
+    labels = {str(name): str(axis.attrs.get("long_name", "")) for name, axis in subject.coords.items()}
+    return [label for name, label in labels.items() if label not in ("", name)]
+
+
+def _describe_site(settings: Mapping[str, Any], axes: Sequence[str]) -> str:
+    """Describe where in weight space the survey lies, as the settings give it; on the chart of a run by its axes."""
     for name, words in SITES.items():
         if given := settings.get(name):
-            return f", {words} {', '.join(map(str, given)) if isinstance(given, list) else given}"
+            along = f", along {join_words(axes)}" * (name == "run" and bool(axes))
+            return f", {words} {', '.join(map(str, given)) if isinstance(given, list) else given}{along}"
     return ""
 
 

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from lossatlas.schema import COMPANION, CURVATURE, RESIDUAL, parse_texts
+from lossatlas.describing import count_things, join_words
+from lossatlas.schema import COMPANION, CURVATURE, OPERATORS, RESIDUAL, SAMPLE, InCurvature, parse_texts, read_operators
 
 __all__ = ["describe_curvature"]
 
-OPERATORS = {"hessian": "Hessian", "ggn": "Gauss-Newton matrix"}
-"""Operators in words, by the beginnings of the names of metrics."""
 CURVATURE_OPTIONS = {
     "parameters": "curvature_parameters",
     "tolerance": "curvature_tolerance",
@@ -29,7 +28,7 @@ CURVATURE_OPTIONS = {
 
 def describe_curvature(subject: xr.Dataset, settings: Mapping[str, Any]) -> Iterator[str]:
     """Describe what curvature was taken of and how exactly; nothing where the subject holds none."""
-    operators = [words for name, words in OPERATORS.items() if _holds_operator(subject, name)]
+    operators = [operator.words for name, operator in OPERATORS.items() if _holds_operator(subject, name)]
     if not operators:
         return
     asked = _read_curvature(subject)
@@ -38,8 +37,7 @@ def describe_curvature(subject: xr.Dataset, settings: Mapping[str, Any]) -> Iter
             asked.setdefault(name, settings[option])
     parameters = parse_texts(asked.get("parameters"))
     inside = "" if parameters in ([], ["*"]) else f" in the parameters {', '.join(parameters)}"
-    loss = "mean loss over the first sample" if subject.sizes.get("sample", 1) > 1 else "mean loss over the sample"
-    yield f"Curvature: {' and '.join(operators)} of the {loss}{inside}."
+    yield f"Curvature: {join_words(operators)} of the mean loss over the sample{inside}{_describe_subsets(subject)}."
     found = []
     if isinstance(tolerance := asked.get("tolerance"), Real):
         found.append(f"sought to residuals of at most {float(tolerance):g} of the largest magnitude among them")
@@ -47,21 +45,33 @@ def describe_curvature(subject: xr.Dataset, settings: Mapping[str, Any]) -> Iter
         found.append(f"with at most {int(products):,} products")
     if asked.get("second_start"):
         found.append("with a second random start")
-    largest = _find_largest_residual(subject)
-    if largest:
-        yield f"Eigenvalues by the Lanczos method{''.join(f', {each}' for each in found)}; largest residual {largest}."
+    residuals = _describe_largest_residual(subject)
+    if residuals:
+        yield f"Eigenvalues by the Lanczos method{''.join(f', {each}' for each in found)}; {residuals}."
     if any(str(name).endswith("_trace") for name in subject.data_vars):
         yield "Traces by Hutch++, with standard errors over the probes."
     if asked.get("seed") is not None:
         yield f"Seed of starts and probes {asked['seed']}."
 
 
+def _describe_subsets(subject: xr.Dataset) -> str:
+    """Describe the further subsets of examples of a curvature run; empty where it has none."""
+    further = subject.sizes.get(SAMPLE, 1) - 1
+    if CURVATURE not in subject.attrs or further < 1:
+        return ""
+    kind = " ".join(["further", *filter(None, [str(subject.attrs.get("subsets", ""))])])
+    each = count_things(further, f"{kind} subset")
+    return f"; quantities of whole networks also over {'each of ' * (further > 1)}{each} of as many examples"
+
+
 def _holds_operator(subject: xr.Dataset, operator: str) -> bool:
     """Whether some variable is about an operator, by its metric or, in a curvature run, by its name."""
     names = (str(variable.attrs.get("metric", "")) for variable in subject.data_vars.values())
-    own = map(str, subject.data_vars) if CURVATURE in subject.attrs else ()
-    also = ("layer_",) if operator == "hessian" else ()
-    return any(name.removeprefix("path_").startswith((f"{operator}_", *also)) for name in (*names, *own))
+    own = [str(name) for name in subject.data_vars if CURVATURE in subject.attrs]
+    layers = any(name.startswith(f"{InCurvature.LAYER}_") for name in own)
+    return (layers and operator == read_operators(subject.attrs)[0]) or any(
+        name.removeprefix("path_").startswith(f"{operator}_") for name in (*names, *own)
+    )
 
 
 def _read_curvature(subject: xr.Dataset) -> dict[str, Any]:
@@ -77,18 +87,23 @@ def _read_curvature(subject: xr.Dataset) -> dict[str, Any]:
     return {name: subject.attrs[option] for name, option in CURVATURE_OPTIONS.items() if option in subject.attrs}
 
 
-def _find_largest_residual(subject: xr.Dataset) -> str:
-    """Find the largest residual of an eigenvalue, with its units; empty where there is none.
+def _describe_largest_residual(subject: xr.Dataset) -> str:
+    """State the largest residual of an eigenvalue, with its units, and how many are infinite; empty without any.
 
-    The bound on a ratio of eigenvalues is not one.
+    NaN is left out: a residual is not known where its eigenvalue is not. The bound on a ratio of eigenvalues is not a
+    residual of one.
     """
     found: list[tuple[float, str]] = []
+    infinite = 0
     for name, variable in subject.data_vars.items():
         beside = variable.attrs.get(COMPANION) == RESIDUAL.suffix or (
             CURVATURE in subject.attrs and str(name).endswith(RESIDUAL.of(""))
         )
         if beside and not str(variable.attrs.get("metric", "")).endswith("_ratio"):
+            infinite += int(np.isinf(variable.values).sum())
             finite = variable.values[np.isfinite(variable.values)]
             found += [(float(finite.max()), str(variable.attrs.get("units", "")))] if finite.size else []
     value, units = max(found, default=(None, ""))
-    return "" if value is None else f"{value:.2g} {units}".strip()
+    beyond = [f"infinite residuals of {count_things(infinite, 'eigenvalue')}"] if infinite else []
+    known = [] if value is None else [f"largest {'finite ' * bool(infinite)}residual {value:.2g} {units}".strip()]
+    return ", ".join([*known, *beyond])

@@ -8,7 +8,17 @@ from typing import Any
 
 import xarray as xr
 
-from lossatlas.schema import SNAPSHOT, OnTrajectory, parse_texts
+from lossatlas.describing import join_words
+from lossatlas.schema import (
+    ENDS,
+    OPERATORS,
+    SNAPSHOT,
+    OnTrajectory,
+    name_curvature,
+    name_curvatures,
+    parse_texts,
+    read_operators,
+)
 from lossatlas.views import scales
 from lossatlas.views.picture import DrawnPicture
 from lossatlas.views.report import Grid, place_pictures, write_page
@@ -19,7 +29,6 @@ RESIDUALS = (
     "A residual r says that an eigenvalue lies within r of the value, not that there is none beyond it. The interval "
     "of a trace contains it with a probability of 95 % (Student's t over random probes)."
 )
-NAMES = {"hessian": "Hessian", "ggn": "Gauss-Newton"}
 
 
 def write_curvature(
@@ -46,11 +55,12 @@ def write_curvature(
     along = SNAPSHOT in data.sizes
     what = f"{data.attrs['examples']:,} examples of the {data.attrs['split']} split"
     where = f"{data.sizes[SNAPSHOT]} snapshots" if along else _count_networks(data)
+    operators = join_words([OPERATORS[name].words for name in read_operators(data.attrs)])
     verdicts = [] if along else parse_texts(data.attrs["verdict"])
     write_page(
         path,
         title="Curvature along a trajectory" if along else f"Curvature of {where}",
-        lead=f"Second derivatives of the mean loss over {what}, in {data.attrs['dimension']:,} parameters, at {where}. "
+        lead=f"The {operators} of the mean loss over {what}, in {data.attrs['dimension']:,} parameters, at {where}. "
         + " ".join(verdicts),
         tiles=_tile_trajectory(summary) if along else _tile_networks(summary),
         images=place_pictures(pictures, rendered),
@@ -69,9 +79,7 @@ def _tile_networks(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     if len(summary["networks"]) != 1:
         return [("networks", str(len(summary["networks"])))]
     (found,) = summary["networks"].values()
-    labels = {"hessian_max": "largest eigenvalue", "hessian_min": "smallest eigenvalue", "hessian_trace": "trace"}
-    labels |= {"ggn_max": "largest Gauss-Newton eigenvalue"}
-    return [(label, _write(found[name])) for name, label in labels.items() if name in found]
+    return [(name_curvature(name), _write(found[name])) for name in name_curvatures() if name in found]
 
 
 def _tile_trajectory(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -107,11 +115,7 @@ def _tabulate_networks(data: xr.Dataset, summary: Mapping[str, Any]) -> Grid:
 
 
 def _label(data: xr.Dataset, key: str) -> str:
-    for operator, word in NAMES.items():
-        for end, which in (("max", "largest eigenvalue"), ("min", "smallest eigenvalue"), ("trace", "trace")):
-            if key == f"{operator}_{end}":
-                return f"{word}: {which}"
-    return str(data[key].attrs["long_name"])
+    return name_curvature(key) or str(data[key].attrs["long_name"])
 
 
 def _with_error(found: Mapping[str, Any], key: str) -> str:
@@ -130,17 +134,17 @@ def _tabulate_ends(data: xr.Dataset) -> list[Grid]:
     """Make a table of the eigenvalues of each operator, with one row for each."""
     grids = []
     names = [str(name) for name in data["network"].values]
-    for operator, word in NAMES.items():
+    for operator, named in OPERATORS.items():
         rows = []
-        for end, which in (("top", "largest"), ("bottom", "smallest")):
+        for end, which in ENDS.items():
             if (name := f"{operator}_{end}") not in data:
                 continue
             values, residuals = data[name].values[:, 0], data[f"{name}_residual"].values[:, 0]
             for k in range(values.shape[1]):
                 cells = [f"{_write(values[i, k])} (residual {_write(residuals[i, k])})" for i in range(len(names))]
-                rows.append([f"{which}, {k + 1}", *cells])
+                rows.append([f"{which.words}, {k + 1}", *cells])
         if rows:
-            grids.append(Grid(f"Eigenvalues: {word}", ["eigenvalue", *names], rows))
+            grids.append(Grid(f"Eigenvalues of the {named.words}", ["eigenvalue", *names], rows))
     return grids
 
 
@@ -169,7 +173,13 @@ def _tabulate_layers(data: xr.Dataset) -> Grid:
             ]  # fmt: skip
             rows.append([f"{network}: {layer}", f"{int(data['layer_size'].values[k]):,}", *cells])
     note = "All other parameters are held fixed. In brackets: residuals, and the standard error of the trace."
-    return Grid("Layers", ["layer", "parameters", "largest eigenvalue", "smallest eigenvalue", "trace"], rows, note)
+    operator = OPERATORS[read_operators(data.attrs)[0]].words
+    return Grid(
+        f"{operator} of each layer",
+        ["layer", "parameters", "largest eigenvalue", "smallest eigenvalue", "trace"],
+        rows,
+        note,
+    )
 
 
 def _tabulate_snapshots(data: xr.Dataset) -> Grid:

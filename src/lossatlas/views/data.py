@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from lossatlas.errors import BadInput
 from lossatlas.schema import (
     CLASSES,
+    ENDS,
     MEASURED,
     PROBE_ERROR,
     RESIDUAL,
@@ -33,6 +34,7 @@ from lossatlas.schema import (
     Corner,
     find_companion,
     list_value_dimensions,
+    name_curvature,
 )
 from lossatlas.views.scales import (
     ACCURACY,
@@ -86,7 +88,7 @@ DONE = "done"
 RATIO = "hessian_ratio"
 RESOLVED = 0.02
 """The residual of a ratio of eigenvalues up to which it counts as resolved."""
-ENDS = {"top_eigenvalue": "largest", "bottom_eigenvalue": "smallest"}
+LARGEST_OR_SMALLEST = {end.dimension: end.words for end in ENDS.values()}
 """What the first value along a dimension of eigenvalues is called."""
 FIRST_OF = "first_of_samples"
 """The attribute of a survey that is one of several samples: their number, in words."""
@@ -131,7 +133,7 @@ class Field:
     def scale_label(self, limits: Limits, name: str = "") -> str:
         """The label of a colour bar or an axis: ``loss (nat, log scale)``, by default without the split."""
         inside = ", ".join([self.units] * bool(self.units) + ["log scale"] * limits.log)
-        name = name or self.metric.replace("_", " ") or self.label
+        name = name or name_curvature(self.metric) or self.metric.replace("_", " ") or self.label
         return f"{name} ({inside})" if inside else name
 
     def band(self, times: float = BAND) -> tuple[Floats, Floats] | None:
@@ -292,10 +294,11 @@ def _name_value(dimension: str, label: object) -> str:
     """
     if not isinstance(label, int | np.integer):
         return str(label)
-    if dimension in ENDS:
+    if dimension in LARGEST_OR_SMALLEST:
         place = int(label) + 1
         ending = {1: "st", 2: "nd", 3: "rd"}.get(place % 10 if place % 100 not in (11, 12, 13) else 0, "th")
-        return f"{place}{ending} {ENDS[dimension]}" if place > 1 else ENDS[dimension]
+        words = LARGEST_OR_SMALLEST[dimension]
+        return f"{place}{ending} {words}" if place > 1 else words
     return f"{'class' if dimension == CLASSES else dimension.replace('_', ' ')} {label}"
 
 

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import xarray as xr
 
+from lossatlas.describing import count_things
+from lossatlas.schema import name_curvature
 from lossatlas.views import data
 from lossatlas.views.scales import Floats, percent
 
-__all__ = ["describe_accuracy", "describe_share", "find_largest_share"]
+__all__ = ["count_infinite", "describe_accuracy", "describe_share", "find_largest_share"]
 
 
 def describe_accuracy(survey: xr.Dataset, shown: Sequence[data.Field]) -> list[str]:
@@ -20,10 +22,12 @@ def describe_accuracy(survey: xr.Dataset, shown: Sequence[data.Field]) -> list[s
     the survey holds at the same point, which is what tolerances are shares of.
     """
     solved = [field for field in shown if field.residual is not None and field.metric != data.RATIO]
-    shares = {
-        metric: _find_share(survey, [one for one in solved if one.metric == metric]) for metric in _metrics(solved)
-    }
-    listed = ", ".join(f"{_name(metric)} {describe_share(share)}" for metric, share in shares.items())
+    stated = []
+    for metric in _metrics(solved):
+        own = [one for one in solved if one.metric == metric]
+        infinite = count_infinite(one.residual for one in own if one.residual is not None)
+        stated.append(f"{_name(metric)} {describe_share(_find_share(survey, own), infinite)}")
+    listed = ", ".join(stated)
     notes = [f"largest residual, as a share of the largest eigenvalue known at the point: {listed}"] * bool(listed)
     probed = [field for field in shown if field.error is not None and field.metric.endswith("_trace")]
     for metric in _metrics(probed):
@@ -32,8 +36,8 @@ def describe_accuracy(survey: xr.Dataset, shown: Sequence[data.Field]) -> list[s
         error = _join(field.error for field in own if field.error is not None)
         share = find_largest_share(error, np.full(error.shape, whole))
         notes.append(
-            f"largest standard error of the {_name(metric)} over probes: {describe_share(share)} of its largest "
-            "magnitude"
+            f"largest standard error of the {_name(metric)} over probes, as a share of its largest magnitude: "
+            f"{describe_share(share, count_infinite([error]))}"
         )
     return notes
 
@@ -47,9 +51,21 @@ def find_largest_share(residuals: Floats, magnitudes: Floats) -> float | None:
     return float((residuals[there] / magnitudes[there]).max()) if there.any() else None
 
 
-def describe_share(share: float | None) -> str:
-    """Write a share in percent, or that it is not known."""
-    return "not known" if share is None else percent(share)
+def describe_share(share: float | None, infinite: int = 0) -> str:
+    """Write a share in percent, or that it is not known, and how many residuals are infinite.
+
+    >>> describe_share(0.02), describe_share(0.02, 3), describe_share(None, 1), describe_share(None)
+    ('2 %', '2 % where finite, infinite in 3 places', 'infinite in 1 place', 'not known')
+    """
+    known = "" if share is None else percent(share)
+    if not infinite:
+        return known or "not known"
+    return f"{known} where finite, " * bool(known) + f"infinite in {count_things(infinite, 'place')}"
+
+
+def count_infinite(residuals: Iterable[Floats]) -> int:
+    """Count the residuals that are infinite: nothing is known of the values beside them."""
+    return sum(int(np.isinf(each).sum()) for each in residuals)
 
 
 def _find_share(survey: xr.Dataset, fields: Sequence[data.Field]) -> float | None:
@@ -77,7 +93,7 @@ def _metrics(fields: Sequence[data.Field]) -> list[str]:
 
 
 def _name(metric: str) -> str:
-    return metric.replace("_", " ")
+    return name_curvature(metric) or metric.replace("_", " ")
 
 
 def _join(arrays: Iterable[Floats]) -> Floats:

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossatlas.errors import BadInput
+from lossatlas.schema import ENDS, OPERATORS
 
 __all__ = [
     "ACCURACY",
     "ALL_ZERO_FLOOR",
     "LOSS",
-    "SIGNED",
     "Floats",
     "Invalid",
     "Limits",
@@ -42,11 +42,6 @@ WIDE_RATIO = 100.0  # the ratio of largest to smallest value beyond which other 
 SMALL = 10.0  # percent; the percentile of magnitudes that counts as the smallest on a signed scale
 FEWEST_SIGNED = 3  # ticks of a signed scale
 MOST_DECADES = 6  # of a signed scale, to either side; smaller magnitudes are in its linear part
-
-SIGNED = frozenset({"hessian_min", "hessian_bottom", "hessian_trace"})
-"""Metrics for which zero means something, even where all values are below it."""
-OPERATORS = ("hessian_", "ggn_")
-"""The beginnings of the names of metrics of curvature."""
 
 
 @dataclass(frozen=True)
@@ -127,18 +122,26 @@ def to_decades(values: Floats, linear: float) -> Floats:
 
 def is_curvature(metric: str) -> bool:
     """Whether a metric is one of the curvature, which is not a loss although it has its units."""
-    return metric.startswith(OPERATORS)
+    return metric.partition("_")[0] in OPERATORS
 
 
 def is_signed(metric: str, values: Floats) -> bool:
-    """Whether the sign of a quantity matters: there are values on both sides of zero, or below it of :data:`SIGNED`.
+    """Whether the sign of a quantity matters: there are values on both sides of zero, or below it where zero means
+    something all the same, as for the smallest eigenvalue of an operator.
 
     Losses are never signed in this sense.
     """
     finite = values[np.isfinite(values)]
     if not finite.size or metric in (LOSS, ACCURACY) or metric.endswith(f"_{LOSS}"):
         return False
-    return bool(finite.min() < 0 and (finite.max() > 0 or metric in SIGNED))
+    return bool(finite.min() < 0 and (finite.max() > 0 or _has_meaningful_zero(metric)))
+
+
+def _has_meaningful_zero(metric: str) -> bool:
+    """Whether zero means something even where all values are below it."""
+    operator, _, quantity = metric.partition("_")
+    signed = operator in OPERATORS and OPERATORS[operator].signed
+    return signed and quantity in ("bottom", ENDS["bottom"].extreme, "trace")
 
 
 def logarithmic(metric: str, values: Floats) -> bool:

@@ -10,17 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from lossatlas.errors import BadInput
-from lossatlas.schema import RESIDUAL, SAMPLE
+from lossatlas.schema import OPERATORS, RESIDUAL, SAMPLE, InCurvature, read_operators
 from lossatlas.views import figures, looks, scales
 from lossatlas.views.base import StillView
 from lossatlas.views.networks import short
-from lossatlas.views.residuals import describe_share, find_largest_share
+from lossatlas.views.residuals import count_infinite, describe_share, find_largest_share
 from lossatlas.views.scales import Floats
 
 __all__ = [
     "LAYER",
     "NETWORK",
-    "OPERATORS",
     "SAMPLE",
     "CurvatureView",
     "choose_linear",
@@ -28,6 +27,7 @@ __all__ = [
     "describe_residuals",
     "has_values",
     "list_keys",
+    "name_layer_operator",
     "name_layers",
     "name_networks",
     "read_values",
@@ -35,9 +35,7 @@ __all__ = [
     "unit_of",
 ]
 
-NETWORK, LAYER = "network", "layer"
-OPERATORS = {"hessian": "Hessian", "ggn": "Gauss-Newton matrix"}
-"""Operators, by the beginnings of the names of their variables, as pictures name them."""
+NETWORK, LAYER = InCurvature.NETWORK, InCurvature.LAYER
 FINEST = 1e-4
 """The linear part of a signed axis, at least, as a share of the largest magnitude: less is rounding in 32 bits."""
 
@@ -91,6 +89,11 @@ def name_networks(subject: xr.Dataset, count: int) -> list[str]:
 def name_layers(subject: xr.Dataset, count: int) -> list[str]:
     """Name the layers as the subject does; by numbers where it does not."""
     return [str(name) for name in subject[LAYER].values] if LAYER in subject.coords else [str(k) for k in range(count)]
+
+
+def name_layer_operator(subject: xr.Dataset) -> str:
+    """Name the operator whose spectra in single layers the subject holds."""
+    return OPERATORS[read_operators(subject.attrs)[0]].words
 
 
 def list_keys(names: Sequence[str]) -> list[Line2D]:
@@ -166,13 +169,15 @@ def describe_residuals(subject: xr.Dataset, names: Sequence[str], *, within: str
     kept = (NETWORK, SAMPLE, within)
     sizes = [abs(values).max([dim for dim in values.dims if dim not in kept]) for values in there]
     largest = sizes[0] if len(sizes) == 1 else xr.concat(sizes, "end").max("end")
-    shares = []
+    shares, infinite = [], 0
     for values in there:
         if (residual := subject.get(RESIDUAL.of(str(values.name)))) is not None:
             wide, of = xr.broadcast(residual, largest)
             shares.append(find_largest_share(wide.values, of.values))
+            infinite += count_infinite([residual.values])
     known = max((share for share in shares if share is not None), default=None)
-    return f"largest residual: {describe_share(known)} of the largest magnitude among the eigenvalues found"
+    said = "largest residual, as a share of the largest magnitude among the eigenvalues found: "
+    return said + describe_share(known, infinite)
 
 
 def describe_lost(names: Sequence[str]) -> str:

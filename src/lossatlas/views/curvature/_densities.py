@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from lossatlas.schema import InCurvature
 from lossatlas.views import figures, looks, scales
 from lossatlas.views.curvature._curvature import choose_linear, has_values, read_values, scale_signed
 from lossatlas.views.scales import Floats
@@ -100,6 +101,8 @@ def read_density(subject: xr.Dataset, of: str, *dims: str) -> tuple[Floats, Floa
 
     Nodes that have no weight are NaN, and weights are 0 where there is no node.
     """
-    nodes, weights = (read_values(subject, f"{of}_{part}", *dims, "probe", "node") for part in ("node", "weight"))
+    nodes, weights = (
+        read_values(subject, f"{of}_{part}", *dims, InCurvature.PROBE, InCurvature.NODE) for part in ("node", "weight")
+    )
     weights = np.where(np.isfinite(nodes), np.nan_to_num(weights), 0.0)
     return np.where(weights > 0, nodes, np.nan), weights

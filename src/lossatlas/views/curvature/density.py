@@ -7,12 +7,14 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lossatlas.describing import join_words
+from lossatlas.schema import ENDS, OPERATORS, SAMPLE
 from lossatlas.views import figures, looks, scales
 from lossatlas.views.curvature._curvature import (
     NETWORK,
-    OPERATORS,
     CurvatureView,
     describe_lost,
+    has_values,
     list_keys,
     name_networks,
     read_values,
@@ -44,6 +46,16 @@ class Density(CurvatureView):
     def applies(self, subject: xr.Dataset) -> bool:
         return bool(_list_operators(subject))
 
+    def describe(self, subject: xr.Dataset) -> str:
+        of = join_words([OPERATORS[operator].words for operator in _list_operators(subject)])
+        known = [f"{operator}_{end}" for operator in _list_operators(subject) for end in ENDS]
+        ticks = ", and ticks at the bottom are the extreme eigenvalues found"
+        return (
+            f"The density of the eigenvalues of the {of} by stochastic Lanczos quadrature, per decade of a signed "
+            "logarithmic axis that is linear around zero; a band spans the probes between their 10th and 90th "
+            f"percentile{ticks * any(has_values(subject, name) for name in known)}."
+        )
+
     def draw(self, subject: xr.Dataset, style: Style) -> Figure:
         operators = _list_operators(subject)
         drawn = figures.figure(style, WIDTH, HEIGHT * len(operators))
@@ -56,13 +68,13 @@ class Density(CurvatureView):
             found = smooth_nodes(nodes, weights)
             draw_densities(ax, found)
             _mark_extremes(ax, subject, operator)
-            label = f"eigenvalue of the {OPERATORS[operator]}{unit_of(subject, f'{operator}_node')}"
+            label = f"eigenvalue of the {OPERATORS[operator].words}{unit_of(subject, f'{operator}_node')}"
             ax.set_xlabel(figures.wrapped(label, drawn.get_figwidth() - 0.8))
             ax.set_ylabel(
                 figures.wrapped("density per decade (log scale)", drawn.get_figheight() / len(operators) - 1.2)
             )
             notes.append(
-                f"{OPERATORS[operator]}: {nodes.shape[1]} probes of up to {nodes.shape[2]} nodes, smoothed by "
+                f"{OPERATORS[operator].words}: {nodes.shape[1]} probes of up to {nodes.shape[2]} nodes, smoothed by "
                 f"Gaussians of {scales.number(found.width)} decades; about linear below {scales.number(found.linear)}"
             )
             lost |= {name: None for name, own in zip(names, nodes, strict=True) if not np.isfinite(own).any()}
@@ -70,7 +82,7 @@ class Density(CurvatureView):
         return drawn
 
     def describe_alternative(self, subject: xr.Dataset) -> str:
-        said = [self.caption]
+        said = [self.describe(subject)]
         for operator in _list_operators(subject):
             nodes, weights = read_density(subject, operator, NETWORK)
             for name, own, held in zip(name_networks(subject, len(nodes)), nodes, weights, strict=True):
@@ -85,8 +97,8 @@ def _list_operators(subject: xr.Dataset) -> list[str]:
 
 def _mark_extremes(ax: Axes, subject: xr.Dataset, operator: str) -> None:
     """Draw ticks at the extreme eigenvalues of the first sample, a row for each network."""
-    for end in ("top", "bottom"):
-        found = read_values(subject, f"{operator}_{end}", NETWORK, "sample", end)
+    for end in ENDS:
+        found = read_values(subject, f"{operator}_{end}", NETWORK, SAMPLE, end)
         for index, own in enumerate(found[:, 0] if found.size else ()):
             there = own[np.isfinite(own)]
             row = 0.01 + RUG * index
@@ -103,7 +115,7 @@ def _describe_shares(name: str, operator: str, nodes: Floats, weights: Floats) -
     total = weights.sum()
     negative, positive = (float(weights[side].sum() / total) for side in (nodes < -small, nodes > small))
     return (
-        f"{name}, {OPERATORS[operator]}: {scales.percent(negative)} of the eigenvalues are below "
+        f"{name}, {OPERATORS[operator].words}: {scales.percent(negative)} of the eigenvalues are below "
         f"-{scales.number(small)}, {scales.percent(positive)} above {scales.number(small)}; nodes from "
         f"{scales.number(float(known.min()))} to {scales.number(float(known.max()))}."
     )

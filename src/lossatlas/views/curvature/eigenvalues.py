@@ -1,4 +1,4 @@
-"""The eigenvalues at both ends of the spectrum, with residuals and the spread over samples."""
+"""The eigenvalues at both ends of the spectrum, with residuals and the spread over subsets of examples."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from lossatlas.schema import RESIDUAL
+from lossatlas.describing import join_words
+from lossatlas.schema import ENDS, OPERATORS, RESIDUAL
 from lossatlas.views import figures, looks, scales
 from lossatlas.views.curvature._curvature import (
     NETWORK,
-    OPERATORS,
     SAMPLE,
     CurvatureView,
     choose_linear,
@@ -31,7 +31,7 @@ from lossatlas.views.style import MILLIMETRE, Style
 __all__ = ["Eigenvalues"]
 
 PANEL, HEIGHT = 4.2, 3.8  # inches
-ENDS = {"bottom": "smallest", "top": "largest"}
+ORDER = ("bottom", "top")
 TOGETHER = 0.5  # of the distance of two places; what the networks of one place take
 MARGIN = 0.08  # of the range of the values, in the coordinate of the axis
 
@@ -42,13 +42,27 @@ class Eigenvalues(CurvatureView):
     needs = "eigenvalues at an end of a spectrum (hessian_top, hessian_bottom, ggn_top)"
     caption = (
         "The eigenvalues found at the ends of the spectrum, in their order; bars are residuals, within which there is "
-        "an eigenvalue, and dots are those on further samples of examples."
+        "an eigenvalue, and dots are those on further subsets of examples."
     )
     rank = 10
     narrowest = 70 * MILLIMETRE
 
     def applies(self, subject: xr.Dataset) -> bool:
         return bool(_list_panels(subject))
+
+    def describe(self, subject: xr.Dataset) -> str:
+        panels = _list_panels(subject)
+        ends = {
+            operator: join_words([ENDS[end].words for end in ORDER if (operator, end) in panels])
+            for operator, _ in panels
+        }
+        shown = join_words([f"the {ends[operator]} of the {OPERATORS[operator].words}" for operator in ends])
+        several = subject.sizes.get(SAMPLE, 1) > 1
+        dots = ", and dots are those on further subsets of examples" * several
+        return (
+            f"The eigenvalues found at the ends of the spectrum, {shown}, in their order; bars are residuals, within "
+            f"which there is an eigenvalue{dots}."
+        )
 
     def draw(self, subject: xr.Dataset, style: Style) -> Figure:
         panels = _list_panels(subject)
@@ -66,16 +80,16 @@ class Eigenvalues(CurvatureView):
             several |= found.shape[1] > 1
             room = drawn.get_figwidth() / across - 0.8
             _draw(ax, found, beside if beside.shape == found.shape else np.full(found.shape, np.nan), room)
-            ax.set_xlabel(f"{ENDS[end]} eigenvalues, in order")
-            label = f"eigenvalue of the {OPERATORS[operator]}{unit_of(subject, name)}"
+            ax.set_xlabel(f"{ENDS[end].words} eigenvalues, in order")
+            label = f"eigenvalue of the {OPERATORS[operator].words}{unit_of(subject, name)}"
             ax.set_ylabel(figures.wrapped(label, drawn.get_figheight() / rows - 0.9))
-        dot = Line2D([], [], linestyle="", marker=".", color=looks.GREY, label="further samples")
+        dot = Line2D([], [], linestyle="", marker=".", color=looks.GREY, label="further subsets")
         every = [f"{operator}_{end}" for operator, end in panels]
         residuals = [
             describe_residuals(subject, [one for one in every if one.startswith(operator)]) for operator in dict(panels)
         ]
         told = [
-            f"{OPERATORS[operator]}: {said}" if len(residuals) > 1 else said
+            f"{OPERATORS[operator].words}: {said}" if len(residuals) > 1 else said
             for operator, said in zip(dict(panels), residuals, strict=True)
         ]
         lost = scales.invalid(np.concatenate([subject[name].values.ravel() for name in every]))
@@ -85,17 +99,17 @@ class Eigenvalues(CurvatureView):
         return drawn
 
     def describe_alternative(self, subject: xr.Dataset) -> str:
-        said = [self.caption]
+        said = [self.describe(subject)]
         for operator, end in _list_panels(subject):
             found = read_values(subject, f"{operator}_{end}", NETWORK, SAMPLE, end)
             for name, own in zip(name_networks(subject, len(found)), found[:, 0], strict=True):
                 listed = ", ".join(scales.number(float(value)) for value in own if np.isfinite(value))
-                said.append(f"{name}, {ENDS[end]} of the {OPERATORS[operator]}: {listed or 'not finite'}.")
+                said.append(f"{name}, {ENDS[end].words} of the {OPERATORS[operator].words}: {listed or 'not finite'}.")
         return " ".join(said)
 
 
 def _list_panels(subject: xr.Dataset) -> list[tuple[str, str]]:
-    return [(operator, end) for operator in OPERATORS for end in ENDS if has_values(subject, f"{operator}_{end}")]
+    return [(operator, end) for operator in OPERATORS for end in ORDER if has_values(subject, f"{operator}_{end}")]
 
 
 def _draw(ax: Axes, found: Floats, residuals: Floats, inches: float) -> None:
@@ -122,7 +136,7 @@ def _draw(ax: Axes, found: Floats, residuals: Floats, inches: float) -> None:
         )  # fmt: skip
     _scale(ax, _with_bars(found, residuals), found)
     ax.set_xlim(0.4, count + 0.6)
-    ax.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True, min_n_ticks=1))
     ax.tick_params(labelsize=8)
 
 

@@ -22,6 +22,7 @@ from lossatlas.views.curvature._curvature import (
     read_values,
     unit_of,
 )
+from lossatlas.views.curvature._stability import find_stability
 from lossatlas.views.scales import Floats
 from lossatlas.views.style import MILLIMETRE, SCALED, Style
 
@@ -39,6 +40,9 @@ LABELS = {
 }
 ENDS = {LARGEST: "largest", SMALLEST: "smallest"}
 WIDTH = 8.0  # inches
+HEADROOM = 1.25  # times the highest learning rate
+UP_TO = "steps-pre"
+"""How learning rates are drawn: the rate at a snapshot is that of the step which led to it."""
 
 
 class LambdaPath(CurvatureView):
@@ -62,12 +66,9 @@ class LambdaPath(CurvatureView):
         ends = [words for name, words in ENDS.items() if has_values(subject, name)]
         also = f", beside {' and '.join(filter(None, (', '.join(there[:-1]), there[-1])))}" if there else ""
         shown = f"The {' and the '.join(ends)} eigenvalue of the Hessian along the trajectory{also}."
-        if not np.isfinite(_find_edges(subject)).any():
-            return shown
-        return (
-            f"{shown} The dotted line is 2/lr, at which full-batch gradient descent without momentum is at the edge of "
-            "stability (Cohen et al. 2021); that of minibatches, momentum or other optimisers lies elsewhere."
-        )
+        stability = find_stability(subject.attrs)
+        drawn = np.isfinite(_find_limits(subject)).any()
+        return shown if stability.factor is not None and not drawn else f"{shown} {stability.words}"
 
     def draw(self, subject: xr.Dataset, style: Style) -> Figure:
         rows = [name for name in HEIGHTS if has_values(subject, name)]
@@ -91,15 +92,18 @@ class LambdaPath(CurvatureView):
             ax.set_xlabel(clock if last else "")
             ax.tick_params(labelsize=8, labelbottom=last)
             ax.margins(x=0.02)
-        edge = Line2D([], [], linestyle=":", color=looks.INK, linewidth=1.3, label="2/lr")
-        keys = [*list_keys(names), *([edge] if np.isfinite(_find_edges(subject)).any() else [])]
-        lost = scales.invalid(np.concatenate([subject[name].values.ravel() for name in rows]))
+        formula = find_stability(subject.attrs).formula
+        edge = Line2D([], [], linestyle=":", color=looks.INK, linewidth=1.3, label=f"limit of stability, {formula}")
+        keys = [*list_keys(names), *([edge] if np.isfinite(_find_limits(subject)).any() else [])]
+        # The first snapshot has no rate, as no step led to it.
+        measured = [name for name in rows if name != OnTrajectory.RATE]
+        lost = scales.invalid(np.concatenate([subject[name].values.ravel() for name in measured]))
         residuals = describe_residuals(subject, [LARGEST, SMALLEST], within=SNAPSHOT)
         figures.captioned(drawn, residuals, lost.describe(", left out"), keys=keys)
         return drawn
 
     def describe_alternative(self, subject: xr.Dataset) -> str:
-        found, edges = read_values(subject, LARGEST, NETWORK, SNAPSHOT), _find_edges(subject)
+        found, edges = read_values(subject, LARGEST, NETWORK, SNAPSHOT), _find_limits(subject)
         said = [self.describe(subject)]
         for index, name in enumerate(name_networks(subject, len(found))):
             known = found[index][np.isfinite(found[index])]
@@ -109,7 +113,7 @@ class LambdaPath(CurvatureView):
             first, highest, last = (scales.number(float(one)) for one in (known[0], known.max(), known[-1]))
             edge = edges[min(index, len(edges) - 1)] if edges.size else np.empty(0)
             edge = edge[np.isfinite(edge)]
-            end = f"; 2/lr at the end {scales.number(float(edge[-1]))}" if edge.size else ""
+            end = f"; the limit of stability at the end {scales.number(float(edge[-1]))}" if edge.size else ""
             said.append(f"{name}: the largest eigenvalue is {first} at first, {highest} at most and {last} last{end}.")
         return " ".join(said)
 
@@ -127,22 +131,23 @@ def _along(at: Floats, network: int) -> Floats:
     return np.asarray(at[min(network, len(at) - 1)])
 
 
-def _find_edges(subject: xr.Dataset) -> Floats:
-    """Find 2/lr for each trajectory and snapshot, NaN without a positive rate; empty where rates are not recorded."""
-    rates = read_values(subject, OnTrajectory.RATE, NETWORK, SNAPSHOT)
-    return np.asarray(2 / np.where(rates > 0, rates, np.nan))
+def _find_limits(subject: xr.Dataset) -> Floats:
+    """Find the limit of stability for each trajectory and snapshot, NaN where there is none; empty without rates."""
+    return find_stability(subject.attrs).limit(read_values(subject, OnTrajectory.RATE, NETWORK, SNAPSHOT))
 
 
 def _draw_largest(ax: Axes, subject: xr.Dataset, at: Floats) -> None:
-    """Draw the largest eigenvalue and the line 2/lr, on a logarithmic axis where all values are positive."""
-    found, edges = read_values(subject, LARGEST, NETWORK, SNAPSHOT), _find_edges(subject)
+    """Draw the largest eigenvalue and its limit of stability, on a logarithmic axis where all values are positive."""
+    found, edges = read_values(subject, LARGEST, NETWORK, SNAPSHOT), _find_limits(subject)
     values = np.concatenate([found.ravel(), edges.ravel()])
-    positive = bool((found[np.isfinite(found)] > 0).all())
+    positive = bool((values[np.isfinite(values)] > 0).all())
     limits = scales.limits(values, log=True) if positive else scales.signed_limits(values)
-    shared = len(edges) <= 1 or bool((edges == edges[:1]).all())
+    shared = len(edges) <= 1 or np.array_equal(edges, np.broadcast_to(edges[:1], edges.shape), equal_nan=True)
     for index, own in enumerate(edges[:1] if shared else edges):
+        if not np.isfinite(own).any():
+            continue
         colour = looks.INK if shared else looks.colour(index)
-        ax.plot(_along(at, index), own, ":", color=colour, linewidth=1.3, drawstyle="steps-post", zorder=2)
+        ax.plot(_along(at, index), own, ":", color=colour, linewidth=1.3, drawstyle=UP_TO, zorder=2)
     _draw_each(ax, subject, at, LARGEST, found)
     lines.frame(ax, values, limits)
 
@@ -166,14 +171,14 @@ def _draw_curves(ax: Axes, subject: xr.Dataset, at: Floats, name: str) -> None:
     zero = [0.0] if limits.signed else []
     lines.frame(ax, np.append(limits.shown(found).ravel(), zero), limits)
     if name == OnTrajectory.RATE and not limits.log:
-        ax.set_ylim(bottom=0)
+        figures.limit_upright(ax, 0.0, HEADROOM * float(np.nanmax(found[np.isfinite(found)], initial=0.0)) or 1.0)
 
 
 def _draw_each(ax: Axes, subject: xr.Dataset, at: Floats, name: str, found: Floats) -> None:
     """Draw a curve for each trajectory, with a band of its residuals where these are known."""
     off = read_values(subject, RESIDUAL.of(name), NETWORK, SNAPSHOT)
     mark = "." if found.shape[1] <= lines.FEW else ""
-    style = "steps-post" if name == OnTrajectory.RATE else "default"
+    style = UP_TO if name == OnTrajectory.RATE else "default"
     for index, own in enumerate(found):
         colour, shown = looks.colour(index), np.where(np.isfinite(own), own, np.nan)
         if off.shape == found.shape and np.isfinite(off[index]).any():

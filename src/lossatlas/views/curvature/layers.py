@@ -18,6 +18,7 @@ from lossatlas.views.curvature._curvature import (
     describe_residuals,
     has_values,
     list_keys,
+    name_layer_operator,
     name_layers,
     name_networks,
     read_values,
@@ -52,6 +53,14 @@ class Layers(CurvatureView):
     def applies(self, subject: xr.Dataset) -> bool:
         return has_values(subject, "layer_top") or has_values(subject, "layer_bottom")
 
+    def describe(self, subject: xr.Dataset) -> str:
+        _, _, means = _read(subject)
+        diamonds = ", and a diamond at the mean of all its eigenvalues, the trace over the number of parameters"
+        return (
+            f"The {name_layer_operator(subject)} in the parameters of each layer, others held fixed: a bar from the "
+            f"smallest to the largest eigenvalue, both with their residuals{diamonds * (means.size > 0)}."
+        )
+
     def draw(self, subject: xr.Dataset, style: Style) -> Figure:
         tops, bottoms, means = _read(subject)
         networks, layers = max(tops.shape, bottoms.shape)
@@ -76,7 +85,7 @@ class Layers(CurvatureView):
         _label_rows(ax, subject, places, every=max(1, round(LABEL * layers / (height - 1.5))))
         every = np.concatenate([tops.ravel(), bottoms.ravel(), means.ravel()])
         _scale(ax, every)
-        label = f"eigenvalue of the Hessian in one layer{unit_of(subject, 'layer_top')}"
+        label = f"eigenvalue of the {name_layer_operator(subject)} in one layer{unit_of(subject, 'layer_top')}"
         ax.set_xlabel(figures.wrapped(label, drawn.get_figwidth() - NAMES))
         mean = Line2D(
             [], [], linestyle="", marker="D", color=looks.PAPER, markeredgecolor=looks.INK, markersize=5,
@@ -91,7 +100,7 @@ class Layers(CurvatureView):
     def describe_alternative(self, subject: xr.Dataset) -> str:
         tops, bottoms, _ = _read(subject)
         networks, layers = max(tops.shape, bottoms.shape)
-        said = [self.caption]
+        said = [self.describe(subject)]
         for index, name in enumerate(name_networks(subject, networks)):
             listed = [
                 f"{layer} {_say(bottoms, index, k)} to {_say(tops, index, k)}"

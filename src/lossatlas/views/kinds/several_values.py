@@ -13,6 +13,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lossatlas.schema import name_curvature
 from lossatlas.views import data, figures, lines, looks, marks, scales
 from lossatlas.views.base import SurveyView
 from lossatlas.views.networks import networks
@@ -22,7 +23,10 @@ from lossatlas.views.style import COLOURED, SCALED, Style
 __all__ = ["SeveralValues"]
 
 MOST = 10  # curves of a metric; more would not be told apart
-MOST_MAPS = 4  # maps of a metric
+MOST_MAPS = 4  # maps of a metric, where they fit the page
+FEWEST_MAPS = 2  # maps abreast on a narrow page, and of a metric where more would not fit
+TALLEST = 8.5  # inches; of a figure, which has to fit a page with its caption
+BAR = 0.55  # inches; the height of a colour bar below its maps
 WIDTH, HEIGHT = 4.4, 3.2  # inches; the size of a panel of curves
 WIDEST = 9.5  # inches; of a figure of maps for a screen
 DEEP, PALE = 0.0, 0.8  # the parts of the colour map that the first and the last curve take
@@ -33,7 +37,7 @@ class SeveralValues(SurveyView):
     """Curves of all values along a line, or maps of the first few, a row for each metric."""
 
     needs = "one axis or two, and a metric with several values at a point, such as hessian_top:5"
-    caption = "Metrics with several values at each point, such as the largest eigenvalues: a row for each metric."
+    caption = "Metrics with several values at each point, such as the largest eigenvalues, one metric below the other."
     rank = 52
     heeds = COLOURED
     metric = ""
@@ -44,7 +48,7 @@ class SeveralValues(SurveyView):
     def list_shown(self, survey: xr.Dataset) -> list[data.Field]:
         most = MOST if len(data.axes(survey)) == 1 else MOST_MAPS
         return [
-            replace(one, label=f"{one.split} {one.metric.replace('_', ' ')} ({one.label})".strip())
+            replace(one, label=f"{one.split} {_name(one)}".strip())
             for several in _choose(survey).values()
             for one in several[:most]
         ]
@@ -54,6 +58,12 @@ class SeveralValues(SurveyView):
 
     def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         return (_curves if len(data.axes(survey)) == 1 else _maps)(survey, style)
+
+
+def _name(one: data.Field) -> str:
+    """Name one of several values: ``2nd largest eigenvalue of the Hessian``, ``layer norm (layer 0)``."""
+    known = name_curvature(one.metric).partition("eigenvalues")[2]
+    return f"{one.label} eigenvalue{known}" if known else f"{one.metric.replace('_', ' ')} ({one.label})"
 
 
 def _choose(survey: xr.Dataset) -> dict[str, list[data.Field]]:
@@ -68,11 +78,15 @@ def _curves(survey: xr.Dataset, style: Style) -> Figure:
     """Draw a panel per metric and split: a curve for each value, the first one darkest."""
     (axis,) = data.axes(survey)
     metrics, at, there = data.by_value(survey), lines.along(survey), networks(survey)
-    across = 1 if style.is_narrower(figures.NARROW) else max(len(splits) for splits in metrics.values())
-    cells = _place(metrics, across)
-    rows = 1 + max(row for row, _ in cells.values())
+    widest = max(len(splits) for splits in metrics.values())
+    for across in (1, widest) if style.is_narrower(figures.NARROW) else (widest,):
+        cells = _place(metrics, across)
+        rows = 1 + max(row for row, _ in cells.values())
+        drawn = figures.figure(style, 1.2 + WIDTH * across, 1.2 + HEIGHT * rows)
+        if drawn.get_figheight() <= TALLEST:
+            break
+    drawn.set_figheight(min(drawn.get_figheight(), TALLEST))
     most = min(MOST, max(len(several) for splits in metrics.values() for several in splits.values()))
-    drawn = figures.figure(style, 1.2 + WIDTH * across, 1.2 + HEIGHT * rows)
     for (metric, split), (row, column) in cells.items():
         several = metrics[metric][split]
         whole = [one for splits in metrics[metric].values() for one in splits[:MOST]]
@@ -85,7 +99,9 @@ def _curves(survey: xr.Dataset, style: Style) -> Figure:
         lines.frame(ax, np.concatenate([limits.shown(one.values) for one in whole]), limits)
         ax.margins(x=0.02)
         ax.set_title(split, fontsize=10, color=looks.INK)
-        ax.set_ylabel(figures.wrapped(several[0].scale_label(limits), HEIGHT - 0.6) if column == 0 else "")
+        ax.set_ylabel(
+            figures.wrapped(several[0].scale_label(limits), drawn.get_figheight() / rows - 0.6) if column == 0 else ""
+        )
         ax.set_xlabel(data.axis_label(survey, axis) if row == rows - 1 else "")
         marks.cross(ax, there)
     every = [one for splits in metrics.values() for several in splits.values() for one in several]
@@ -127,45 +143,54 @@ def _count_left_out(metrics: Mapping[str, Mapping[str, list[data.Field]]], most:
 
 
 def _maps(survey: xr.Dataset, style: Style) -> Figure:
-    """Draw a row of heat maps per metric, of its first few values, with one scale for each row."""
+    """Draw rows of heat maps per metric, of its first few values, with one scale for each metric."""
     metrics = _choose(survey)
     edges, there = data.edges(survey), networks(survey)
-    counts = [min(len(several), MOST_MAPS) for several in metrics.values()]
-    across = 1 if style.is_narrower(figures.NARROW) else max(counts)
-    starts = np.concatenate([[0], np.cumsum([-(-count // across) for count in counts])])
-    rows = int(starts[-1])
-    width, height = figures.panel_size(
-        edges, across, rows, (1.8 + 0.2 * across, 0.8 + 0.7 * rows), style.width or WIDEST
-    )
-    drawn = figures.figure(style, width, height)
+    narrow = style.is_narrower(figures.NARROW)
+    longest = max(len(several) for several in metrics.values())
+    across = min(FEWEST_MAPS if narrow else MOST_MAPS, longest)
+    room = style.width or WIDEST
+    for most in (MOST_MAPS, across) if narrow else (MOST_MAPS,):
+        counts = [min(len(several), most) for several in metrics.values()]
+        starts = np.concatenate([[0], np.cumsum([-(-count // across) for count in counts])])
+        rows = int(starts[-1])
+        beside, below = 1.2 + 0.2 * across, 0.8 + 0.7 * rows + narrow * BAR * len(metrics)
+        width, height = figures.panel_size(edges, across, rows, (beside + 0.6 * (not narrow), below), room)
+        drawn = figures.figure(style, width, height)
+        if drawn.get_figheight() <= TALLEST:
+            break
+    drawn.set_figheight(min(drawn.get_figheight(), TALLEST))
     grid = drawn.add_gridspec(rows, across)
     labels = [data.axis_label(survey, axis) for axis in data.axes(survey)]
+    inches = drawn.get_figwidth() / across, drawn.get_figheight() / rows
     shades = []
     for start, several in zip(starts, metrics.values(), strict=False):
-        shown = several[:MOST_MAPS]
+        shown = several[:most]
         limits = style.limit(shown)
         norm, palette = (
             figures.make_norm(limits),
             style.colour(figures.choose_palette(shown[0], limits), shown[0].metric),
         )
         shades.append(figures.tell_shades(palette))
-        placed = []
-        for place, one in enumerate(shown):
-            row, column = divmod(place, across)
-            ax = drawn.add_subplot(grid[int(start) + row, column])
+        # Cells without a map are kept, so that the colour bars of all metrics leave the columns where they are.
+        cells = range(-(-len(shown) // across) * across)
+        placed = [drawn.add_subplot(grid[int(start) + place // across, place % across]) for place in cells]
+        for ax in placed[len(shown) :]:
+            ax.set_axis_off()
+        for place, (ax, one) in enumerate(zip(placed, shown, strict=False)):
             figures.heat_map(ax, one.plane(), edges, limits, norm, palette)
             ax.set_title(f"{one.split} {one.label}".strip(), fontsize=10, color=looks.INK)
-            last = int(start) + row == rows - 1
-            ax.set_xlabel(figures.wrapped(labels[0], width / across - 0.8) if last else "")
-            ax.set_ylabel(figures.wrapped(labels[1], height / rows - 0.5) if column == 0 else "")
-            ax.tick_params(labelleft=column == 0, labelbottom=last)
+            last, first = int(start) + place // across == rows - 1, place % across == 0
+            ax.set_xlabel(figures.wrapped(labels[0], inches[0] - 0.6) if last else "")
+            ax.set_ylabel(figures.wrapped(labels[1], inches[1] - 0.7) if first else "")
+            ax.tick_params(labelleft=first, labelbottom=last)
             marks.mark_plane(ax, there)
-            placed.append(ax)
-        label = figures.wrapped(shown[0].scale_label(limits), height / rows)
-        figures.colour_bar(drawn, placed, norm, limits, palette, label, flat=False)
+        label = shown[0].scale_label(limits)
+        label = figures.wrapped(label, drawn.get_figwidth() - 0.6 if narrow else inches[1] * len(cells) / across)
+        figures.colour_bar(drawn, placed, norm, limits, palette, label, flat=narrow)
     every = [one for several in metrics.values() for one in several]
     lost = scales.invalid(np.stack([one.values for one in every]))
-    left_out = _count_left_out({metric: {"": several} for metric, several in metrics.items()}, MOST_MAPS)
+    left_out = _count_left_out({metric: {"": several} for metric, several in metrics.items()}, most)
     notes = [left_out, "; ".join(dict.fromkeys(filter(None, shades))), *describe_accuracy(survey, every)]
     figures.captioned(drawn, *notes, there.outside, *data.notes(survey), keys=figures.hatched(figures.LOSS, lost))
     return drawn
