@@ -392,15 +392,15 @@ class TrainedWith:
     """The most examples of a step."""
 
 
-def name_curvatures() -> tuple[str, ...]:
-    """The metrics of one number that describe an operator: both ends of its spectrum and its trace, of each in turn.
+def name_curvatures(operators: Iterable[str] = tuple(OPERATORS)) -> tuple[str, ...]:
+    """The metrics of one number that describe operators: both ends of the spectrum and the trace, of each in turn.
 
     The smallest eigenvalue of an operator without negative ones is left out.
     """
     return tuple(
         f"{name}_{quantity}"
-        for name, operator in OPERATORS.items()
-        for quantity in (ENDS["top"].extreme, *[ENDS["bottom"].extreme] * operator.signed, "trace")
+        for name in operators
+        for quantity in (ENDS["top"].extreme, *[ENDS["bottom"].extreme] * OPERATORS[name].signed, "trace")
     )
 
 

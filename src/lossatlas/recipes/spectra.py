@@ -20,7 +20,7 @@ from lossatlas.recipes.metrics import make_curvature_settings, make_metrics
 from lossatlas.recipes.networks import NetworkState, check_finite, load_networks
 from lossatlas.recipes.problem import ProblemRecipe, build_problem, hash_data, hash_network
 from lossatlas.recipes.spectra_config import SpectraConfig
-from lossatlas.schema import LOSS
+from lossatlas.schema import LOSS, OPERATORS, name_curvatures
 from lossatlas.streams import make_generator
 from lossatlas.training import Snapshot, Trajectory
 from lossatlas.training.weight_trajectory import WeightTrajectory
@@ -29,11 +29,7 @@ from lossatlas.weights.files import load_state
 
 __all__ = ["SpectraRecipe", "build_spectra"]
 
-OPERATORS = {"hessian": ("hessian",), "ggn": ("ggn",), "both": ("hessian", "ggn")}
-"""The operators that a setting stands for."""
-ENDS = {"hessian": ("max", "min", "trace"), "ggn": ("max", "trace")}
-"""How names end of metrics that say what is measured of an operator in any case."""
-KEPT = ("hessian_", "ggn_", "layer_")
+KEPT = (*(f"{operator}_" for operator in OPERATORS), "layer_")
 """How names begin that metrics which are not of the package cannot have."""
 
 
@@ -70,7 +66,7 @@ class SpectraRecipe:
     @property
     def operators(self) -> tuple[str, ...]:
         """The operators that are measured, the one that eigenvectors are kept of first."""
-        return OPERATORS[self.config.operator]
+        return self.config.operators
 
     @property
     def split(self) -> str:
@@ -230,9 +226,7 @@ def _choose_metrics(config: SpectraConfig, base: ProblemRecipe) -> dict[str, Met
     """
     found = make_metrics(base.problem.loss, config)
     found.pop(LOSS, None)
-    measured = {"gradient_norm"}.union(
-        *({f"{name}_{end}" for end in ENDS[name]} for name in OPERATORS[config.operator])
-    )
+    measured = {"gradient_norm", *name_curvatures(config.operators)}
     for name, metric in found.items():
         if name in measured:
             raise BadInput(f"{name} is measured in any case; leave it out of the metrics")

@@ -10,6 +10,7 @@ from lossatlas.bounds import Count, CountOrZero, Positive
 from lossatlas.errors import BadInput
 from lossatlas.recipes.base import AUTO, ProblemConfig
 from lossatlas.recipes.shared_config import MetricsConfig, TrajectoryConfig
+from lossatlas.schema import OPERATORS
 
 __all__ = ["SpectraConfig"]
 
@@ -72,6 +73,11 @@ class SpectraConfig(MetricsConfig, MeasuredConfig):
     """Share of the loss below which the descent that the gradient allows counts as none, so that a network is called
     stationary."""
 
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """The operators that are measured, the one that eigenvectors are kept of first."""
+        return tuple(OPERATORS) if self.operator == "both" else (self.operator,)
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.networks and self.trajectory:
@@ -86,8 +92,8 @@ class SpectraConfig(MetricsConfig, MeasuredConfig):
             raise BadInput("examples is all, of which there are no further subsets; state their number, or no subsets")
         if self.trajectory:
             self._refuse(ALONG, "with a trajectory, at whose snapshots both ends of the Hessian's spectrum are found")
-        if self.operator == "ggn":
-            self._refuse(("bottom",), "with operator ggn, of which no eigenvalue is negative")
+        if not any(OPERATORS[name].signed for name in self.operators):
+            self._refuse(("bottom",), f"with operator {self.operator}, of which no eigenvalue is negative")
         if not self.probes:
             self._refuse(("density_steps",), "with 0 probes, which leave spectral densities out")
 

@@ -12,6 +12,7 @@ from lossatlas.cli.configured import ConfiguredVerb, RunOptions, format_numbers,
 from lossatlas.cli.panels import Example
 from lossatlas.cli.terminal import say
 from lossatlas.recipes import SpectraConfig
+from lossatlas.schema import name_curvatures
 
 if TYPE_CHECKING:
     from lossatlas.jobs.job import Job
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["CURVATURE"]
 
 NORMS = ("gradient_norm", "chosen_gradient_norm")
-SPECTRUM = ("hessian_max", "hessian_min", "hessian_trace", "ggn_max", "ggn_trace")
-"""The numbers of a spectrum in a summary."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +61,7 @@ def _tell_spectrum(found: object) -> str:
     """``, hessian_max 4.1 ± 0.002, hessian_trace 12 (11 to 13)``: residuals, and 95 % intervals of traces."""
     entries = found if isinstance(found, Mapping) else {}
     told = ""
-    for name in SPECTRUM:
+    for name in name_curvatures():
         number, interval = format_numbers(entries, (name,)), entries.get(f"{name}_interval")
         residual = format_numbers(entries, (f"{name}_residual",), digits=2).rpartition(" ")[2]
         told += (f", {number}" if number else "") + (f" ± {residual}" if number and residual else "")
