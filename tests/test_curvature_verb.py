@@ -442,13 +442,22 @@ class TestVerdict:
         sloping = judge_point(0.5, 0.1, 3.0, [(0.0, 0.0)], [(0.0, 0.0)], 1e-3, 1e-3)
         assert (sloping.kind, "no curvature limits the descent" in sloping.sentence) == ("not stationary", True)
 
+    def test_is_not_a_minimum_where_a_flat_way_leads_far_down(self) -> None:
+        """w_1^2 / 2 + (0.03 w_2)^2 / 2 at w_2 = 1000: one step hardly lowers it, the bottom is at 0."""
+        loss, slope, flat = 450.0, 0.9, 9e-4
+        verdict = judge_point(loss, slope, 1000.0, [(1.0, 1e-9), (flat, 1e-9)], [(flat, 1e-9), (1.0, 1e-9)], 1e-3, 1e-3)
+        assert verdict.kind == "undecided"
+        assert "whether a minimum is near is not known" in verdict.sentence
+        near = judge_point(loss, 1e-2, 1000.0, [(1.0, 1e-9), (flat, 1e-9)], [(flat, 1e-9), (1.0, 1e-9)], 1e-3, 1e-3)
+        assert near.kind == "minimum"
+
     def test_does_not_depend_on_the_units_of_loss_and_weights(self) -> None:
         """Of f(w) = 3 g(5 w) the gradient is 15 times that of g, the Hessian 75 times, and w a fifth."""
         # At 0.0632 the descent is a thousandth of the loss, and at 1.2e-5 a step is a millionth of the weights.
         for loss, limit in ((0.5, 0.0632), (1e-20, 1.2e-5)):
             for gradient in (0.95 * limit, 1.05 * limit):
-                one = judge_point(loss, gradient, 3.0, [(4.0, 0.0)], [(0.1, 0.0)], 1e-3, 1e-3)
-                other = judge_point(3 * loss, 15 * gradient, 0.6, [(300.0, 0.0)], [(7.5, 0.0)], 1e-3, 1e-3)
+                one = judge_point(loss, gradient, 3.0, [(4.0, 0.0)], [(4.0, 0.0)], 1e-3, 1e-3)
+                other = judge_point(3 * loss, 15 * gradient, 0.6, [(300.0, 0.0)], [(300.0, 0.0)], 1e-3, 1e-3)
                 assert one.kind == other.kind == ("minimum" if gradient < limit else "not stationary")
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

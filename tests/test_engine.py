@@ -405,9 +405,12 @@ def test_gradients_hold_the_statistics_that_points_have_of_their_own(policy: str
         SquaredSum().value(outputs[None], losses[None], alike(losses), slice(i, i + 1)).backward()
         rows.append(torch.cat([p.grad.reshape(-1) for p in module.parameters()]))
     torch.testing.assert_close(got.controls, coefficients.T @ torch.stack(rows), **TOLERANCE)
-    for _, derivatives in there.derivatives(coefficients, chart.controls(), split, eval_batch_size=12):
-        gradient = derivatives.gradient()
-        assert derivatives.hessian_product(gradient).shape == gradient.shape
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for _, derivatives in there.derivatives(coefficients, chart.controls(), split, eval_batch_size=12):
+            gradient = derivatives.gradient()
+            assert derivatives.hessian_product(gradient).shape == gradient.shape
+    assert [("hold the statistics of normalisation" in str(each.message)) for each in said] == [True]
     with pytest.raises(la.BadInput, match="gradients of coefficients are not known"):
         there.pullback(coefficients.requires_grad_(), chart.controls(), split.data, SquaredSum())
 

@@ -66,7 +66,9 @@ class Rises:
         return self._rise(radius * _direct(self._slopes))
 
     def by_steps(self, radius: float, steps: int = ASCENT_STEPS) -> Tensor:
-        """Compute the largest rise that an ascent finds within a ball, (p,).
+        """Compute the largest rise that an ascent finds within a ball, (p,), at least 0, that of the point itself.
+
+        It is NaN where the loss is not finite somewhere on the way.
 
         Each step goes the radius along the gradient and back into the ball, and the highest loss on the way counts. The
         first step is that of :meth:`by_one_step`; where the gradient is zero it goes along a random direction.
@@ -78,11 +80,11 @@ class Rises:
         random = self._scatter(make_numbered(self._seed, "ascent", self._space.size)(0))
         stationary = (self._slopes == 0).all(dim=1, keepdim=True)
         step = radius * _direct(self._slopes.where(~stationary, random))
-        highest = self._rise(step)
+        highest = self._rise(step).clamp(min=0)
         for _ in range(steps - 1):
             slopes = self._choose(self._derivatives.move(step).gradient())
             step = _shorten(step + radius * _direct(slopes), radius)
-            highest = torch.fmax(highest, self._rise(step))
+            highest = torch.maximum(highest, self._rise(step))
         return highest
 
     def adaptively(self, radius: float) -> Tensor:

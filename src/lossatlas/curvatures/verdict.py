@@ -26,11 +26,11 @@ class Verdict:
         sentence: What it rests on, without a full stop.
         negative: The number of negative directions that were found: eigenvalues below the tolerance that converged.
 
-    A point is a ``minimum`` if it is stationary within the tolerance and the smallest eigenvalue found is positive by
-    more than its residual; a ``saddle`` if it is stationary and has a negative direction; ``undecided`` if it is
-    stationary and the smallest eigenvalue is neither, was not asked for or did not converge, if all are zero, or if
-    eigenvalues that did not converge leave open whether it is stationary. Otherwise it is ``not stationary``, or ``not
-    finite``.
+    A point is a ``minimum`` if it is stationary within the tolerance, the smallest eigenvalue found is positive by more
+    than its residual, and against that curvature, too, the gradient is negligible; a ``saddle`` if it is stationary and
+    has a negative direction; ``undecided`` if it is stationary and the smallest eigenvalue is neither, was not asked
+    for or did not converge, if all are zero, or if eigenvalues that did not converge leave open whether it is
+    stationary. Otherwise it is ``not stationary``, or ``not finite``.
     """
 
     kind: Literal["minimum", "saddle", "undecided", "not stationary", "not finite"]
@@ -105,6 +105,14 @@ def judge_point(
     if not residual <= allowed or (lowest > residual and not settled):
         return Verdict("undecided", f"stationary: {stationary}; whether it is a minimum is not known{doubts}", 0)
     smallest = f"the smallest eigenvalue found, {lowest:.3g} ± {residual:.2g}"
+    # Against so small a curvature as the smallest may have, the gradient is to be negligible as well: a bowl whose loss
+    # one short step does not lower may have a long flat way to its bottom.
+    if lowest > residual and not slope.is_negligible(lowest - residual):
+        sentence = (
+            f"no negative curvature: {smallest}, is positive, and {stationary}; but along directions of so small a "
+            "curvature the gradient may lead further down: whether a minimum is near is not known" + doubts
+        )
+        return Verdict("undecided", sentence, 0)
     if lowest > residual:
         sentence = f"a minimum within the tolerance: {smallest}, is positive, and {stationary}{doubts}"
         return Verdict("minimum", sentence, 0)
@@ -136,7 +144,7 @@ class _Slope:
         share = self._find_share(curvature)
         start = f"the gradient norm {self.gradient:.3g} allows"
         if share <= self.tolerance:
-            return f"{start} a descent of {share:.2g} of the loss, {self.loss:.4g} (at most {self.tolerance:g})"
+            return f"{start} a descent of {share:.2g} of the loss, {self.loss:.4g} a step (at most {self.tolerance:g})"
         move = self._find_move(curvature)
         if move <= NEGLIGIBLE:
             length = f"{move:.2g} of the weights' length (at most {NEGLIGIBLE:g})"

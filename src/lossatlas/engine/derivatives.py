@@ -201,6 +201,11 @@ class Operator:
         """The number p of points."""
         return len(self._of.points.coefficients)
 
+    @property
+    def error(self) -> float:
+        """How far products may be off, as a share of the largest eigenvalue, beyond the rounding of their dtype."""
+        return self._of.network.handed.product_error
+
     def embed(self, vectors: Tensor) -> Tensor:
         """Put vectors (..., n) of the operator's parameters into the whole weight space, with zeros elsewhere."""
         flat = vectors.reshape(-1, self.space.size)

@@ -80,6 +80,9 @@ class Handed:
         """The functions of torch that calls use, among those of :data:`WATCHED`."""
         self.operators: set[str] = set()
         """The second-order operators whose products were found to be right."""
+        self.product_error = 0.0
+        """How far products may be off, as a share of the largest eigenvalue, where calls compute in fewer bits than the
+        weights have; 0 where they do not."""
         self.statistics_told = False
         """Whether it was said that derivatives hold statistics fixed."""
         self.groups_told = False

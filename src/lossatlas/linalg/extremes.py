@@ -52,12 +52,14 @@ class _Beside:
 
 
 def count_least_steps(n: int, unseen: float) -> int:
-    """Count the steps after which an eigenvalue lies so far beyond the largest that was found at one chance in 100.
+    """Count the steps after which an eigenvalue that lies so far beyond the found ones has shown, in 99 cases of 100.
 
     After k steps of Lanczos' method from a random start, whatever the spectrum is, the probability that the largest
     eigenvalue exceeds the largest Ritz value by more than a share s of the spectrum's width is at most
     ``1.648 sqrt(n) exp(-(2 k - 1) sqrt(s))``, and likewise at the other end (Kuczynski & Wozniakowski 1992, shifted by
     the smallest eigenvalue, which Krylov spaces do not notice).
+
+    It holds of a random start and of a Krylov space that is never compressed.
 
     Args:
         n: the dimension of the matrix.
@@ -78,6 +80,7 @@ def find_extremes(
     *,
     starts: Tensor | None = None,
     vectors: bool = False,
+    error: float = 0.0,
 ) -> Extremes:
     """Find the eigenvalues at both ends of the spectra of p symmetric matrices, by Lanczos' method.
 
@@ -95,8 +98,11 @@ def find_extremes(
         like: a tensor of their dtype and device, whose last axis has their dimension n.
         search: what is searched for.
         starts: starts (p, n) of their own, such as vectors that were found nearby. What ``search.unseen`` promises
-            holds of random starts.
+            holds of random starts; from others all values take as many steps, and the noise in these has to show what
+            is new.
         vectors: whether the eigenvectors are returned.
+        error: how far products may be off, as a share of the norm, if that is more than the rounding of their dtype;
+            residuals are not below it.
 
     Returns:
         The eigenvalues, with residuals.
@@ -111,13 +117,20 @@ def find_extremes(
     ([[3.0, 3.0]], [[-2.0]])
     """
     n = like.shape[-1]
+    warm = starts is not None
     first = numbered(0).to(like).expand(points, n) if starts is None else starts.to(like)
     budgets = torch.full((points,), search.most_products)
     closer = replace(search, tolerance=FIRST * search.tolerance) if search.again else search
-    found = _run(product, numbered, torch.arange(points), first, closer, budgets, vectors or search.again)
+    found = _run(product, numbered, torch.arange(points), first, closer, budgets, vectors or search.again, warm=warm)
     if search.again:
         _look_again(product, numbered, found, search, like)
-    return gather(found, search, like, vectors)
+    extremes = gather(found, search, like, vectors)
+    floor = error * extremes.scale[:, None]
+    return replace(
+        extremes,
+        top_residuals=extremes.top_residuals.maximum(floor),
+        bottom_residuals=extremes.bottom_residuals.maximum(floor),
+    )
 
 
 def _look_again(product: Product, numbered: Numbered, found: list[Found], search: Search, like: Tensor) -> None:
@@ -166,13 +179,14 @@ def _run(
     budgets: Tensor,
     vectors: bool,
     beside: _Beside | None = None,
+    warm: bool = False,
 ) -> list[Found]:
     """Find eigenpairs of matrices, by their numbers (p,), from one start each, (p, n), in so many products (p,)."""
     limit = find_precision_limit(starts.dtype)
     dimensions = starts.shape[1] - (0 if beside is None else beside.vectors.shape[1])
     against, scale = (None, None) if beside is None else (beside.vectors, beside.scale)
     basis = Basis(starts, min(search.basis, dimensions), against, numbered, limit, scale)
-    enough = min(dimensions, count_least_steps(starts.shape[1], search.unseen))
+    least = min(dimensions, count_least_steps(starts.shape[1], search.unseen))
     found: dict[int, Found] = {}
     live = torch.arange(len(starts))
     for spent in range(1, int(budgets.max()) + 1):
@@ -192,10 +206,11 @@ def _run(
             continue
         ritz = basis.find_ritz()
         around = None if beside is None else beside.take(live)
-        settled, good, seen = _settle(ritz, search, limit, around, complete, spent >= enough)
+        residuals = ritz.residuals if complete or spent >= least else _doubt_early(ritz, around, warm)
+        settled, good = _settle(ritz, residuals, search, limit, around, complete)
         leaving = settled | last
         for row in leaving.nonzero()[:, 0].tolist():
-            found[int(live[row])] = _take(basis, ritz, row, search, vectors, bool(good[row]), bool(seen[row]), spent)
+            found[int(live[row])] = _take(basis, ritz, residuals, row, search, vectors, bool(good[row]), spent)
         staying = (~leaving).nonzero()[:, 0]
         if len(staying) < len(live):
             live = live[staying]
@@ -216,36 +231,43 @@ def _is_due(basis: Basis, search: Search, dimensions: int, further: bool) -> boo
     return basis.size == basis.most or basis.size % max(1, basis.size // OFTEN) == 0
 
 
+def _doubt_early(ritz: Ritz, beside: _Beside | None, warm: bool) -> Tensor:
+    """The residuals (p, j) before a start has gone the least steps: infinite where small ones say little by then.
+
+    That is at weak values, of which any vector has a small residual; and at all values of a warm start, which has a
+    small residual at its own eigenvalue though a larger one has come up since.
+    """
+    scale = ritz.scale if beside is None else torch.maximum(ritz.scale, beside.scale)
+    doubtful = torch.ones_like(ritz.values, dtype=torch.bool) if warm else ritz.values.abs() < WEAK * scale[:, None]
+    residuals: Tensor = ritz.residuals.masked_fill(doubtful, torch.inf)
+    return residuals
+
+
 def _settle(
-    ritz: Ritz, search: Search, limit: float, beside: _Beside | None, complete: bool, enough: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Which matrices need no further steps, (p,), which of them have converged, and which are seen.
+    ritz: Ritz, residuals: Tensor, search: Search, limit: float, beside: _Beside | None, complete: bool
+) -> tuple[Tensor, Tensor]:
+    """Which matrices need no further steps, (p,), and which of them have residuals that are small enough.
 
     Args:
         ritz: what is known of them.
+        residuals: (p, j), infinite where values are not trusted yet.
         search: what is searched for.
         limit: the relative rounding error.
         beside: what was found before.
         complete: whether there are no further steps.
-        enough: whether there were enough steps for weak ends.
     """
     if ritz.count < search.wanted and not complete:
         nothing = torch.zeros(len(ritz.values), dtype=torch.bool)
-        return nothing, nothing, nothing
+        return nothing, nothing
     low, high = slice(0, search.bottom), slice(max(0, ritz.count - search.top), ritz.count)
     scale = ritz.scale if beside is None else torch.maximum(ritz.scale, beside.scale)
     bound = max(search.tolerance, limit) * scale[:, None]
-    good, futile = ritz.residuals <= bound, ritz.own <= FUTILE * bound
+    good, futile = residuals <= bound, (ritz.own <= FUTILE * bound) & residuals.isfinite()
     if beside is not None:  # what is not among the wanted ones need not be known well
-        good[:, low] |= (ritz.values - ritz.residuals)[:, low] > beside.low[:, None]
-        good[:, high] |= (ritz.values + ritz.residuals)[:, high] < beside.high[:, None]
-    far = ritz.values.abs() >= WEAK * scale[:, None]
-    if enough or complete:
-        far[:] = True
-    settled, converged, seen = (
-        each[:, low].all(dim=1) & each[:, high].all(dim=1) for each in ((good | futile) & far, good & far, far)
-    )
-    return settled | complete, converged, seen
+        good[:, low] |= (ritz.values - residuals)[:, low] > beside.low[:, None]
+        good[:, high] |= (ritz.values + residuals)[:, high] < beside.high[:, None]
+    settled, converged = (each[:, low].all(dim=1) & each[:, high].all(dim=1) for each in (good | futile, good))
+    return settled | complete, converged
 
 
 def _choose_kept(size: int, search: Search) -> tuple[int, int]:
@@ -257,14 +279,21 @@ def _choose_kept(size: int, search: Search) -> tuple[int, int]:
 
 
 def _take(
-    basis: Basis, ritz: Ritz, row: int, search: Search, vectors: bool, converged: bool, seen: bool, spent: int
+    basis: Basis,
+    ritz: Ritz,
+    residuals: Tensor,
+    row: int,
+    search: Search,
+    vectors: bool,
+    converged: bool,
+    spent: int,
 ) -> Found:
     ends = list_ends(ritz.count, search)
     return Found(
         ritz.values[row, ends],
-        ritz.residuals[row, ends],
+        residuals[row, ends],
         basis.combine(ritz.shares[row, :, ends], row) if vectors else None,
+        float(ritz.scale[row]),
         converged,
-        seen,
         spent,
     )

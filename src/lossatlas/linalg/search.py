@@ -24,7 +24,8 @@ class Search:
             one, until one changes nothing.
         unseen: The largest share of the width of a spectrum by which an eigenvalue may lie beyond the found ones, with
             a probability of 99 %, at an end whose eigenvalues are small beside the largest magnitude: each start goes
-            as many steps as that takes for any matrix, :func:`count_least_steps`.
+            as many steps as that takes for any matrix, :func:`count_least_steps`. It is proved of bases that hold as
+            many vectors; smaller ones are compressed on the way, and nearly as good.
     """
 
     top: int = 1
@@ -47,14 +48,14 @@ class Extremes:
 
     Attributes:
         top: The largest eigenvalues (p, top), descending, float64.
-        top_residuals: The norms (p, top) of ``A y - value * y`` for unit vectors y: an eigenvalue lies within.
+        top_residuals: The norms (p, top) of ``A y - value * y`` for unit vectors y: an eigenvalue lies within. Infinite
+            where a search ended before it had gone the steps of :attr:`Search.unseen` that the value needed.
         bottom: The smallest eigenvalues (p, bottom), ascending.
         bottom_residuals: Likewise, (p, bottom).
         top_vectors: The vectors y (p, top, n); None unless they were asked for.
         bottom_vectors: Likewise, (p, bottom, n).
         products: The number of products with each matrix, (p,).
-        converged: Whether all residuals of a matrix are as small as was asked for, and it is :attr:`seen`, (p,).
-        seen: Whether weak ends of a matrix took as many steps as were asked for, so that little lies beyond, (p,).
+        converged: Whether all residuals of a matrix are as small as was asked for, (p,).
         scale: The largest magnitude that was found in each spectrum, (p,): a lower bound of the norm.
     """
 
@@ -66,7 +67,6 @@ class Extremes:
     bottom_vectors: Tensor | None
     products: Tensor
     converged: Tensor
-    seen: Tensor
     scale: Tensor
 
 
@@ -77,14 +77,10 @@ class Found:
     values: Tensor
     residuals: Tensor
     vectors: Tensor | None
+    scale: float
+    """The largest magnitude that was seen in the spectrum, whether its value is wanted or not."""
     converged: bool
-    seen: bool
     products: int
-
-    @property
-    def scale(self) -> float:
-        """The largest magnitude of the values."""
-        return float(self.values.abs().max())
 
     def joined(self, other: Found, search: Search) -> Found:
         """What is at the ends of the values of both; not converged where the others are not finite."""
@@ -100,8 +96,8 @@ class Found:
             values[order],
             torch.cat([self.residuals, other.residuals])[order],
             vectors,
+            max(self.scale, other.scale),
             self.converged and other.converged,
-            self.seen,
             self.products + other.products,
         )
 
@@ -110,7 +106,7 @@ def give_up(search: Search, like: Tensor, vectors: bool, spent: int) -> Found:
     """What is known of a matrix whose products are not finite."""
     unknown = torch.full((search.wanted,), float("nan"), dtype=torch.float64)
     nowhere = like.new_full((search.wanted, like.shape[1]), float("nan")) if vectors else None
-    return Found(unknown, unknown, nowhere, converged=False, seen=False, products=spent)
+    return Found(unknown, unknown, nowhere, scale=float("nan"), converged=False, products=spent)
 
 
 def list_ends(count: int, search: Search) -> list[int]:
@@ -151,6 +147,5 @@ def gather(found: list[Found], search: Search, like: Tensor, vectors: bool) -> E
         side(held, search.bottom, False) if vectors else None,
         torch.tensor([one.products for one in found]),
         torch.tensor([one.converged for one in found]),
-        torch.tensor([one.seen for one in found]),
         torch.tensor([one.scale for one in found], dtype=torch.float64),
     )

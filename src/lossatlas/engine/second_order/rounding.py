@@ -13,12 +13,12 @@ from lossatlas.engine.private import NARROW
 from lossatlas.engine.second_order.comparison import COMPARED, VALUE, Products, sample_direction, split_calls
 from lossatlas.engine.second_order.widening import WatchingWidth, list_arithmetics
 from lossatlas.errors import Caution
+from lossatlas.schema import OPERATORS
 from lossatlas.streams import make_generator
 from lossatlas.types import Batch, Params
 
 __all__ = ["tell_of_rounding"]
 
-WORDS = {"hessian": "Hessian", "ggn": "Gauss-Newton matrix"}
 NEGLIGIBLE = 100
 """Up to how many units of rounding a product in the format of the weights may be off by itself."""
 
@@ -42,7 +42,7 @@ def _look_at_weights(network: Network, batch: Batch, operator: str, point: Param
     share = _measure_change(COMPARED[operator](*split_calls(network, batch)), point, formats)
     return (
         f"the weights are {_list_names(narrow)}: curvature is that at the rounded weights, computed in 32 bits; "
-        f"rounding them another way changes a product with the {WORDS[operator]} by {share:.2g} of its size"
+        f"rounding them another way changes a product with the {OPERATORS[operator].words} by {share:.2g} of its size"
     )
 
 
@@ -64,12 +64,14 @@ def _look_at_casts(network: Network, batch: Batch, operator: str, point: Params)
         share = _measure_change(products, point, dict.fromkeys(point, coarsest))
     if not share > NEGLIGIBLE * torch.finfo(own).eps:  # a share of NaN, of products that are not finite
         return ""
-    limit = max(share, *(torch.finfo(each).eps for each in narrow))
-    own_name = _list_names([own])
+    # To two digits, so that what is stored does not depend on the last bits of a sum.
+    limit = float(f"{max(share, *(torch.finfo(each).eps for each in narrow)):.1e}")
+    network.handed.product_error = limit
+    own_name, words = _list_names([own]), OPERATORS[operator].words
     return (
         f"the model or the loss computes in {_list_names(narrow)} (autocast, or a cast), and products are in "
-        f"{own_name}: one with the {WORDS[operator]} is off by {share:.2g} of its size, and an eigenvalue may be off "
-        f"by {limit:.2g} of the largest, however small its residual; have it compute in {own_name}, or count on no "
+        f"{own_name}: one with the {words} is off by {share:.2g} of its size, and an eigenvalue may be off by "
+        f"{limit:.2g} of the largest, below which no residual is stored; have it compute in {own_name}, or count on no "
         "smaller tolerance (--curvature_tolerance)"
     )
 

@@ -26,7 +26,10 @@ class Gradient(Computation):
 
 
 class GradientNorm(OperatorMetric):
-    """The Euclidean norm of the gradient of the mean loss in weight space."""
+    """The Euclidean norm of the gradient of the mean loss in all parameters that vary, whatever curvature is taken in.
+
+    It is computed by itself, in one pass over the split, so that surveys without curvature need no graphs for it.
+    """
 
     computation = Gradient()
 

@@ -16,9 +16,9 @@ __all__ = ["HessianRatio"]
 class HessianRatio(SpectralMetric):
     """The ratio ``|smallest eigenvalue / largest eigenvalue|`` of the Hessian (Li et al. 2018, section 6).
 
-    Near 0 the loss is almost convex there; at 1 the steepest direction down is as steep as that up. Beside it stands
-    how far residuals let it be off, ``(r_min + ratio * r_max) / (|largest| - r_max)``; infinite where a search was cut
-    short before it was likely to see the weaker end.
+    Where the smallest is negative, the loss is almost convex near 0 and curves downwards as much as upwards at 1; where
+    it is positive, the ratio says how round a bowl is. Beside it stands how far residuals let it be off, ``(r_min +
+    ratio * r_max) / (|largest| - r_max)``; infinite where a search ended before it was likely to see the weaker end.
     """
 
     companions = (RESIDUAL,)
@@ -36,11 +36,11 @@ class HessianRatio(SpectralMetric):
 
     def companion(self, companion: Companion, found: Spectral) -> Tensor:
         assert found.extremes is not None
-        largest, seen = _find_ends(found)[0], found.extremes.seen
+        largest, _ = _find_ends(found)
         r_max, r_min = found.extremes.top_residuals[:, 0], found.extremes.bottom_residuals[:, 0]
         room = largest.abs() - r_max
         bound = (r_min + self.value(found) * r_max) / room
-        return torch.where((room > 0) & seen, bound, torch.inf).where(largest.isfinite(), torch.nan)
+        return torch.where(room > 0, bound, torch.inf).where(largest.isfinite(), torch.nan)
 
 
 def _find_ends(found: Spectral) -> tuple[Tensor, Tensor]:

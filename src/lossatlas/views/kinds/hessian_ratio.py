@@ -39,7 +39,7 @@ class HessianRatio(SurveyView):
     needs = "one axis or two, and the metric hessian_ratio"
     caption = (
         "The magnitude of the smallest eigenvalue of the Hessian over the largest one: near 0 the loss is almost "
-        "convex, at 1 it curves downwards as much as upwards."
+        "convex; where the smallest is negative, it curves downwards as much as upwards at 1."
     )
     rank = 45
     heeds = COLOURED
