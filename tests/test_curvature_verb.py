@@ -216,6 +216,25 @@ def test_a_trajectory_of_which_a_snapshot_has_changed_is_not_continued(trained: 
         run_curvature(config, Path("runs/t"), resume=True, pictures=False)
 
 
+@pytest.mark.parametrize("damage", ["missing", "short", "other", "chart"])
+def test_a_finished_run_whose_results_are_damaged_is_not_called_finished(
+    damage: str, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokens = ["curvature", str(trained / "net0"), *FEW, "--out=runs/c", "--no_pictures"]
+    assert main(tokens) == 0
+    file = Path("runs/c") / ("chart.safetensors" if damage == "chart" else "curvature.nc")
+    content = file.read_bytes()
+    file.unlink()
+    if damage != "missing":
+        file.write_bytes(b"garbage" if damage in ("other", "chart") else content[: len(content) // 2])
+    capsys.readouterr()
+    assert main([*tokens, "--resume"]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith(f"lossatlas: runs/c was finished, and {file}")
+    assert line.endswith("carry it out again with --overwrite")
+    assert main([*tokens, "--overwrite"]) == 0
+
+
 def test_subsets_are_disjoint_where_there_are_enough_examples_and_layers_are_blocks(trained: Path) -> None:
     net = str(trained / "net0")
     assert main(["curvature", net, *FEW, "--subsets=2", "--per_layer", "--out=runs/c", "--no_pictures"]) == 0

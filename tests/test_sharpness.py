@@ -164,7 +164,7 @@ def test_a_rise_that_rounding_hides_is_told_once_and_not_with_a_small_standard_e
     with pytest.warns(la.Caution) as said:
         found = survey("sam_sharpness:1e-9", "sam_sharpness:0.05", "average_sharpness:1e-6")
     (line,) = (str(each.message) for each in said)
-    assert line.startswith("test: the loss at 2 of 2 points rises by less than its own rounding within a radius ")
+    assert line.startswith("test: the loss at 2 of 2 points rises by no more than its own rounding within a radius ")
     assert "the smallest is 1e-09" in line
     rounding = 2.0**-23 * found["test_loss"]
     assert (found["test_average_sharpness_0_000001_probe_error"] >= rounding).all()

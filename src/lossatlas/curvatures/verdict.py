@@ -144,7 +144,7 @@ class _Slope:
         share = self._find_share(curvature)
         start = f"the gradient norm {self.gradient:.3g} allows"
         if share <= self.tolerance:
-            return f"{start} a descent of {share:.2g} of the loss, {self.loss:.4g} a step (at most {self.tolerance:g})"
+            return f"{start} a descent of {share:.2g} of the loss, {self.loss:.4g}, a step (at most {self.tolerance:g})"
         move = self._find_move(curvature)
         if move <= NEGLIGIBLE:
             length = f"{move:.2g} of the weights' length (at most {NEGLIGIBLE:g})"

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import xarray as xr
 
-from lossatlas.errors import format_error
 from lossatlas.files.reading import Unreadable, read_bytes
 
 __all__ = ["encode_netcdf", "read_netcdf"]
@@ -30,4 +29,4 @@ def read_netcdf(path: Path) -> xr.Dataset:
     try:
         return xr.open_dataset(content, engine="scipy").load()
     except Exception as error:  # scipy finds a file damaged in many ways
-        raise Unreadable(path, format_error(error)) from error
+        raise Unreadable(path, "it is damaged, or not a netCDF file") from error

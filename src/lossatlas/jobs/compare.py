@@ -16,7 +16,7 @@ from lossatlas.engine.memory import find_memory_limit
 from lossatlas.engine.planning import MEASURING_SECONDS, check_plan
 from lossatlas.engine.precisions import check_precision
 from lossatlas.errors import Interrupted
-from lossatlas.exchange.comparison import COMPARISON
+from lossatlas.exchange.comparison import COMPARISON, read_comparison
 from lossatlas.files.reading import resolve_path
 from lossatlas.jobs.compared import choose_compared, compare_predictions, make_comparison, summarise_comparison
 from lossatlas.jobs.estimate import Estimate, measure_peak_bytes, measure_seconds
@@ -105,7 +105,7 @@ def _estimate(config: CompareConfig) -> Estimate:
     )
 
 
-run_compare = Job(CompareConfig, _carry_out, _estimate)
+run_compare = Job(CompareConfig, _carry_out, _estimate, reread=read_comparison)
 """The job of ``lossatlas compare``."""
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
+import xarray as xr
 
 from lossatlas.charts import Slice, encode_chart
+from lossatlas.charts.files import load_chart
 from lossatlas.engine.memory import find_memory_limit
+from lossatlas.errors import BadInput
 from lossatlas.exchange.curvature import CURVATURE, read_curvature
 from lossatlas.exchange.netcdf import encode_netcdf
 from lossatlas.jobs.checkpoint import restore_checkpoint, write_checkpoint
@@ -49,6 +53,21 @@ BUILDING = 0.3
 """The approximate seconds for loading a network and checking it."""
 
 
+def _read_measured(path: Path) -> xr.Dataset:
+    """Read what an unfinished run has measured so far."""
+    try:
+        return read_curvature(path)
+    except BadInput as error:
+        raise BadInput(f"{error}; start again with --overwrite") from error
+
+
+def _reread(path: Path) -> None:
+    """Read what a finished run holds: its numbers, and the eigenvectors of its networks."""
+    read_curvature(path)
+    for file in path.rglob(CHART):
+        load_chart(file)
+
+
 def _carry_out(start: Start[SpectraConfig], how: Handling) -> dict[str, Any]:
     """Measure curvature piece by piece, and write what it comes to.
 
@@ -67,7 +86,7 @@ def _carry_out(start: Start[SpectraConfig], how: Handling) -> dict[str, Any]:
     torch.set_num_threads(measurement.plan.threads)
     how.introduce(recipe.base.problem, recipe.base.data, *recipe.notes)
     if (run.path / CURVATURE).is_file():
-        measurement.continue_from(read_curvature(run.path))
+        measurement.continue_from(_read_measured(run.path))
         if isinstance(measurement, TrajectoryMeasurement):
             restore_checkpoint(run, measurement)
     how.foretell(lambda: _phases(measurement, how.pictures))
@@ -108,7 +127,7 @@ def _estimate(config: SpectraConfig) -> Estimate:
     )
 
 
-run_curvature = Job(SpectraConfig, _carry_out, _estimate)
+run_curvature = Job(SpectraConfig, _carry_out, _estimate, reread=_reread)
 """The job of ``lossatlas curvature``."""
 
 

@@ -87,12 +87,15 @@ class Job(Generic[C]):
         carry_out: Carries out a run that is started or resumed; returns the summary.
         estimate: Estimates the cost of a run and writes nothing; refuses what the run itself would refuse.
         together: Whether several processes may work on one run.
+        reread: Reads what a finished run at a path holds, and raises :class:`BadInput` where it is missing or damaged;
+            None where nothing is read.
     """
 
     config: type[C]
     carry_out: Callable[[Start[C], Handling], dict[str, Any]]
     estimate: Callable[[C], Estimate]
     together: bool = False
+    reread: Callable[[Path], object] | None = None
 
     def __call__(
         self,
@@ -134,6 +137,8 @@ class Job(Generic[C]):
         with closing(Start(config, out, resume=resume, overwrite=overwrite, together=self.together)) as start:
             if start.finished:
                 summary = start.run.read_json(SUMMARY)
+                if self.reread is not None:
+                    self._check_finished(start)
                 if reporter is not None:
                     reporter.say(f"{start.run.path} is finished")
                 return summary
@@ -149,6 +154,16 @@ class Job(Generic[C]):
                 raise _kept(error, start) from error
             patient.release()
             return summary
+
+    def _check_finished(self, start: Start[C]) -> None:
+        """Refuse to call a run finished whose results are missing or damaged."""
+        assert self.reread is not None
+        try:
+            self.reread(start.run.path)
+        except BadInput as error:
+            raise BadInput(
+                f"{start.run.path} was finished, and {error}; carry it out again with --overwrite"
+            ) from error
 
     def _carried_out(self, start: Start[C], how: Handling) -> dict[str, Any]:
         try:

@@ -74,7 +74,7 @@ class Sharpness(Computation):
 
     def describe_unresolved(self, counts: str) -> str:
         return (
-            f"the loss at {counts} rises by less than its own rounding within a radius of sharpness (the smallest is "
+            f"the loss at {counts} rises by no more than its own rounding within a radius of sharpness (the smallest is "
             f"{min(radius for _, radius in self.wanted):g}): such values say nothing; take larger radii, or a network "
             "in 64 bits (module.double())"
         )
@@ -153,11 +153,14 @@ class SharpnessMetric(OperatorMetric):
 
 
 def _is_rounding(rise: Tensor | AverageRise, rounding: Tensor) -> Tensor:
-    """Find the points (p,) at which a rise is not to be told from the rounding of the loss."""
+    """Find the points (p,) at which a rise is not to be told from the rounding of the loss.
+
+    Also where both are zero: the step of a single ascent is zero where the gradient is, as at an exact minimum.
+    """
     if not isinstance(rise, AverageRise):
-        return rise.abs() < rounding
+        return rise.abs() <= rounding
     # A mean near zero is a result where random steps differ by more than the rounding.
-    return (rise.value.abs() < rounding) & (rise.standard_error <= rounding)
+    return (rise.value.abs() <= rounding) & (rise.standard_error <= rounding)
 
 
 def _write_plainly(number: float) -> str:

@@ -154,7 +154,7 @@ def parse_width(text: str) -> float:
 
 
 def _check_width(inches: float, given: str) -> None:
-    if not NARROWEST <= inches / MILLIMETRE <= WIDEST:
+    if not NARROWEST <= round(inches / MILLIMETRE, 6) <= WIDEST:  # inches are rounded
         raise BadInput(f"width {given!r} is not between {NARROWEST:g}mm and {WIDEST:g}mm; columns of journals are 85mm")
 
 

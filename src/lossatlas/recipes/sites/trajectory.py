@@ -52,14 +52,15 @@ class AlongTrajectory(SiteKind):
                 axis: f"{label} ({percent(share)})" if share is not None else label
                 for (axis, label), share in zip_longest(chart.axis_labels.items(), followed.here.shares.tolist())
             }
-        steps = str([snapshot.step for snapshot in trajectory.snapshots])
+        # All snapshots: what lies between the ends decides the main directions, and where the trajectory is drawn.
+        vectors = ((f"step {each.step}", trajectory.vector(i)) for i, each in enumerate(trajectory.snapshots))
         return SurveySite(
             chart=chart,
             boxes=_boxes(chart.axes, followed.here, config.margin if config.margin is not None else MARGIN),
             networks=(Network(Path(folder).name, (0.0,) * len(chart.axes), origin), *ends),
             trajectory=followed,
             notes=list_notes(config, around),
-            fingerprints={"trajectory": fingerprint([("start", trajectory.vector(0))], steps)},
+            fingerprints={"trajectory": fingerprint(vectors)},
         )
 
 

@@ -21,6 +21,7 @@ TIMES = 1.5  # smoothing widths in mean distances of the nodes
 BEYOND = 4.0  # smoothing widths by which the axis goes beyond the nodes
 DEEPEST = 1e-6  # of the highest density; the least that is shown
 FINEST = 1e-3  # of the largest magnitude; Lanczos' nodes do not resolve what is nearer to zero
+MERGED = 0.75  # of the distance of the nodes at zero; Gaussians so wide merge into one, without a dip between
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +48,16 @@ class Smoothed:
 
 def smooth_nodes(nodes: Floats, weights: Floats) -> Smoothed:
     """Smooth the nodes of every probe by Gaussians on the signed logarithmic axis."""
+    gap = _find_gap(nodes, weights)
     linear = choose_linear(nodes, weights, FINEST)
+    if gap > linear:
+        linear = float(10 ** np.ceil(np.log10(gap)))
     places = scales.to_decades(nodes, linear)
     held = np.isfinite(places) & (weights > 0)
     low, high = (float(end) for end in (places[held].min(), places[held].max()))
     per_probe = max(1.0, float(held.sum(axis=2).max()))
     width = float(np.clip(TIMES * (high - low) / per_probe, NARROWEST, WIDEST))
+    width = max(width, MERGED * float(np.arcsinh(gap / linear)) / np.log(10))
     at = np.linspace(low - BEYOND * width, high + BEYOND * width, POINTS)
     each = np.full((*nodes.shape[:2], POINTS), np.nan)
     for network, probe in np.ndindex(*nodes.shape[:2]):
@@ -61,6 +66,22 @@ def smooth_nodes(nodes: Floats, weights: Floats) -> Smoothed:
             bells = np.exp(-0.5 * apart**2) / (width * np.sqrt(2 * np.pi))
             each[network, probe] = weights[network, probe][own] @ bells
     return Smoothed(at, each, linear, width)
+
+
+def _find_gap(nodes: Floats, weights: Floats) -> float:
+    """How far the node next to zero is from its nearest neighbour, in the median over the probes; 0 without two nodes.
+
+    Nodes of all probes lie close together there, so that a density that is finer than this would look certain and is an
+    artefact of their number.
+    """
+    gaps = []
+    for network, probe in np.ndindex(*nodes.shape[:2]):
+        own = nodes[network, probe][np.isfinite(nodes[network, probe]) & (weights[network, probe] > 0)]
+        if len(own) > 1:
+            own = np.sort(own)
+            middle = int(np.abs(own).argmin())
+            gaps.append(float(np.diff(own)[max(0, middle - 1) : middle + 1].min()))
+    return float(np.median(gaps)) if gaps else 0.0
 
 
 def draw_densities(ax: Axes, found: Smoothed, most: int = 9) -> None:
