@@ -86,6 +86,7 @@ __all__ = [
     "parse_texts",
     "read_operators",
     "record_texts",
+    "say_metric",
 ]
 
 AXES = ("u", "v", "w")
@@ -415,6 +416,15 @@ def name_curvature(metric: str) -> str:
     for several, end in ENDS.items():
         known |= {end.extreme: f"{end.words} eigenvalue", several: f"{end.words} eigenvalues"}
     return f"{known[quantity]} of the {OPERATORS[name].words}" if name in OPERATORS and quantity in known else ""
+
+
+def say_metric(metric: str) -> str:
+    """Write the name of a metric in words.
+
+    >>> say_metric("hessian_max"), say_metric("class_accuracy"), say_metric("sam_sharpness_0_05")
+    ('largest eigenvalue of the Hessian', 'class accuracy', 'sam sharpness 0.05')
+    """
+    return name_curvature(metric) or re.sub(r"(?<=\d)_(?=\d)", ".", metric).replace("_", " ")
 
 
 def read_operators(attributes: Mapping[Any, Any]) -> list[str]:

@@ -73,10 +73,10 @@ class Sharpness(Computation):
         return int(torch.stack(small).any(dim=0).sum())
 
     def describe_unresolved(self, counts: str) -> str:
+        smallest = min(radius for _, radius in self.wanted)
         return (
-            f"the loss at {counts} rises by no more than its own rounding within a radius of sharpness (the smallest is "
-            f"{min(radius for _, radius in self.wanted):g}): such values say nothing; take larger radii, or a network "
-            "in 64 bits (module.double())"
+            f"the loss at {counts} rises by no more than its own rounding within a radius of sharpness (the smallest "
+            f"is {smallest:g}): such values say nothing; take larger radii, or a network in 64 bits (module.double())"
         )
 
     def __call__(self, derivatives: Derivatives) -> FoundRises:

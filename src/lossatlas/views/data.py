@@ -34,7 +34,7 @@ from lossatlas.schema import (
     Corner,
     find_companion,
     list_value_dimensions,
-    name_curvature,
+    say_metric,
 )
 from lossatlas.views.scales import (
     ACCURACY,
@@ -133,7 +133,7 @@ class Field:
     def scale_label(self, limits: Limits, name: str = "") -> str:
         """The label of a colour bar or an axis: ``loss (nat, log scale)``, by default without the split."""
         inside = ", ".join([self.units] * bool(self.units) + ["log scale"] * limits.log)
-        name = name or name_curvature(self.metric) or self.metric.replace("_", " ") or self.label
+        name = name or say_metric(self.metric) or self.label
         return f"{name} ({inside})" if inside else name
 
     def band(self, times: float = BAND) -> tuple[Floats, Floats] | None:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from lossatlas.describing import count_things
-from lossatlas.schema import name_curvature
+from lossatlas.schema import say_metric
 from lossatlas.views import data
 from lossatlas.views.scales import Floats, percent
 
@@ -93,7 +93,7 @@ def _metrics(fields: Sequence[data.Field]) -> list[str]:
 
 
 def _name(metric: str) -> str:
-    return name_curvature(metric) or metric.replace("_", " ")
+    return say_metric(metric)
 
 
 def _join(arrays: Iterable[Floats]) -> Floats:

@@ -83,7 +83,7 @@ class Layers(CurvatureView):
                     zorder=5,
                 )  # fmt: skip
         _label_rows(ax, subject, places, every=max(1, round(LABEL * layers / (height - 1.5))))
-        every = np.concatenate([tops.ravel(), bottoms.ravel(), means.ravel()])
+        every = np.concatenate([*_find_ends(subject, tops, bottoms), means.ravel()])
         _scale(ax, every)
         label = f"eigenvalue of the {name_layer_operator(subject)} in one layer{unit_of(subject, 'layer_top')}"
         ax.set_xlabel(figures.wrapped(label, drawn.get_figwidth() - NAMES))
@@ -116,6 +116,16 @@ def _read(subject: xr.Dataset) -> tuple[Floats, Floats, Floats]:
     sizes = read_values(subject, "layer_size", LAYER)
     known = np.where(sizes > 0, sizes, np.nan)
     return tops, bottoms, traces / known if traces.size and sizes.size else np.empty((0, 0))
+
+
+def _find_ends(subject: xr.Dataset, tops: Floats, bottoms: Floats) -> list[Floats]:
+    """The ends of all bars (networks * layers,), moved outwards by their residuals, which are drawn as well."""
+    found = []
+    for values, end, sign in ((tops, "top", 1), (bottoms, "bottom", -1)):
+        off = read_values(subject, RESIDUAL.of(f"layer_{end}"), NETWORK, LAYER)
+        known = np.nan_to_num(off, nan=0.0, posinf=0.0) if off.shape == values.shape else 0.0
+        found.append((values + sign * known).ravel())
+    return found
 
 
 def _say(values: Floats, network: int, layer: int) -> str:
