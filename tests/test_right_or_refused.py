@@ -867,3 +867,21 @@ def test_plans_of_others_that_would_give_other_numbers_are_refused() -> None:
 def test_statistics_are_not_estimated_from_single_examples() -> None:
     with pytest.raises(la.BadInput, match="leave one by itself; expected two in each batch"):
         la.ReestimatedStatistics((rows(3, 4), labels(3)), batches=2, size=2)
+
+
+def test_outputs_that_are_views_of_the_weights_are_right() -> None:
+    """They change when weights that were put in place for a check are taken back."""
+
+    class Constant(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.tensor([2.0]))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.w.expand(len(x), 1)
+
+    problem = la.Problem(Constant(), la.SquaredError())
+    split = (torch.zeros(3, 4), torch.tensor([[0.0], [1.0], [2.0]]))
+    found = la.survey(la.Plane(torch.tensor([2.0]), torch.ones(1, 1)), {"u": np.array([0.0, 1.0])}, problem,
+                      {"test": split}, plan="loop", metrics=["loss"])  # fmt: skip
+    np.testing.assert_allclose(found["test_loss"], [5 / 3, 14 / 3], rtol=1e-6)

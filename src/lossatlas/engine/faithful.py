@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from lossatlas.engine.purity import is_comparable
 from lossatlas.errors import BadInput
@@ -91,13 +92,13 @@ def check_faithful(original: nn.Module, twin: nn.Module, varied: Iterable[str], 
     def of_original(params: Params) -> Sequence[object]:
         if _alike(original, twin):
             with _as_it_was(original), _overwritten(original, params):
-                return call(original, {})
+                return _copied(call(original, {}))
         with _as_it_was(original):  # other numbers, or elsewhere: it is lent the twin's
             return call(original, {**_state(twin), **params})
 
     def of_twin(params: Params) -> Sequence[object]:
         with _overwritten(twin, params):
-            return call(twin, {})
+            return _copied(call(twin, {}))
 
     other = of_original
     try:
@@ -136,6 +137,12 @@ def find_unused(twin: nn.Module, candidates: Sequence[str], call: Caller) -> lis
         return among(names[:half]) + among(names[half:]) if half else []
 
     return among(list(there))
+
+
+def _copied(outputs: Sequence[object]) -> Sequence[object]:
+    """Outputs that keep their values when parameters are restored, also where they are views of these."""
+    copied: Sequence[object] = tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, outputs)
+    return copied
 
 
 @contextmanager
