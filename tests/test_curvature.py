@@ -23,7 +23,7 @@ from lossatlas.engine.plan import Service
 from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.errors import Caution
 from lossatlas.linalg import find_half_width
-from lossatlas.metrics import curvature
+from lossatlas.metrics import choose_metrics, curvature
 
 PRECISE = CurvatureSettings(tolerance=1e-9, products=1000)
 COORDS = torch.tensor([[0.0, 0.0], [0.4, -0.3], [-0.2, 0.5]])
@@ -390,3 +390,8 @@ def test_memory_does_not_grow_with_the_points(strategy: str) -> None:
 
     few, many = (measure_peak_bytes(functools.partial(find_all, count)) for count in (3, 12))
     assert many < 1.1 * few < limit
+
+
+def test_lists_of_different_lengths_are_told_apart_by_them() -> None:
+    with pytest.raises(la.BadInput, match="of 5 eigenvalues and of 2 eigenvalues are both called"):
+        choose_metrics(la.CrossEntropy(), ["hessian_top:5", "hessian_top:2"])

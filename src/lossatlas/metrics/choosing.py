@@ -52,6 +52,13 @@ def choose_metrics(
             if not metric.applies(loss):
                 raise BadInput(f"metric {name!r} has no meaning under {type(loss).__name__}; leave it out")
             other, first = found.setdefault(name, (metric, number))
+            records = [_quantity(each, loss).record for each in (other, metric)]
+            if all(records) and records[0] != records[1]:
+                kinds = f"{records[0]} and of {records[1]}"
+                raise BadInput(
+                    f"metrics of {kinds} are both called {name!r} and differ, and a survey holds one of them; name the "
+                    "one that it has, or survey anew (--overwrite)"
+                )
             if not _is_equal(other, metric):
                 kinds = f"{first} ({type(other).__name__}) and {number} ({type(metric).__name__})"
                 raise BadInput(f"metrics {kinds} are both called {name!r} and differ; give one of them another name")

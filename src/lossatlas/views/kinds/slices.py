@@ -32,6 +32,7 @@ class Slices(SurveyView):
     def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         field = data.preferred(data.fields(survey, scales.LOSS))
         w = data.axes(survey)[2]
+        label = data.axis_label(survey, w)
         limits = style.limit([field], log=True)
         depths = data.read_numbers(survey, w)
         chosen = np.unique(np.linspace(0, len(depths) - 1, min(MOST, len(depths))).round().astype(int))
@@ -44,5 +45,5 @@ class Slices(SurveyView):
             style.colour(figures.LOSS, field.metric),
             colour_label=field.scale_label(limits),
             lost=scales.invalid(field.values),
-            notes=[field.label, left_out, *data.notes(survey)],
+            notes=[field.label, f"{w}: {label}" * (label != w), left_out, *data.notes(survey)],
         )
