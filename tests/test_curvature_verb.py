@@ -216,6 +216,17 @@ def test_a_trajectory_of_which_a_snapshot_has_changed_is_not_continued(trained: 
         run_curvature(config, Path("runs/t"), resume=True, pictures=False)
 
 
+def test_more_eigenvalues_than_dimensions_are_refused_by_their_number(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where the vectors of so many would not fit the memory."""
+    assert main(["curvature", str(trained / "net0"), "--top=1000000", "--out=runs/c"]) == 2
+    assert capsys.readouterr().err.startswith(
+        "lossatlas: 1,000,000 eigenvalues are asked for, and curvature is taken in "
+    )
+    assert not Path("runs/c").exists()
+
+
 @pytest.mark.parametrize("damage", ["missing", "short", "other", "chart"])
 def test_a_finished_run_whose_results_are_damaged_is_not_called_finished(
     damage: str, trained: Path, capsys: pytest.CaptureFixture[str]

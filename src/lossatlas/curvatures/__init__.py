@@ -8,6 +8,7 @@ from lossatlas.curvatures.settings import CurvatureSettings
 from lossatlas.curvatures.sharpness import ASCENT_STEPS, NOISE_PAIRS, SHARPNESS_VECTORS, AverageRise, Rises
 from lossatlas.curvatures.spectrum import (
     TRACE_PROBES,
+    check_count,
     check_search,
     count_density_vectors,
     count_trace_vectors,
@@ -28,6 +29,7 @@ __all__ = [
     "CurvatureSettings",
     "Rises",
     "Verdict",
+    "check_count",
     "check_search",
     "count_density_vectors",
     "count_trace_vectors",

@@ -23,6 +23,7 @@ from lossatlas.streams import make_generator
 
 __all__ = [
     "TRACE_PROBES",
+    "check_count",
     "check_search",
     "count_density_vectors",
     "count_trace_vectors",
@@ -165,6 +166,19 @@ def find_density(
     return find_quadrature(matrix, numbered, matrix.like, probes, steps)
 
 
+def check_count(count: int, size: int) -> None:
+    """Refuse a search for more eigenvalues of one end than there are dimensions.
+
+    Raises:
+        BadInput: there are fewer.
+    """
+    if count > size:
+        raise BadInput(
+            f"{count:,} eigenvalues are asked for, and curvature is taken in {size:,} dimensions; ask for fewer, or "
+            "take it in more parameters (--curvature_parameters)"
+        )
+
+
 def check_search(count: int, settings: CurvatureSettings, size: int, dtype: torch.dtype) -> None:
     """Refuse a search for eigenvalues that cannot find them.
 
@@ -177,11 +191,7 @@ def check_search(count: int, settings: CurvatureSettings, size: int, dtype: torc
     Raises:
         BadInput: there are fewer dimensions, or products in this dtype cannot give the tolerance.
     """
-    if count > size:
-        raise BadInput(
-            f"{count:,} eigenvalues are asked for, and curvature is taken in {size:,} dimensions; ask for fewer, or "
-            "take it in more parameters (--curvature_parameters)"
-        )
+    check_count(count, size)
     tolerance = settings.tolerance
     limit = find_precision_limit(dtype)
     if tolerance < limit:

@@ -9,7 +9,13 @@ from pathlib import Path
 import torch
 
 from lossatlas.charts import Plane
-from lossatlas.curvatures import CurvatureSettings, count_density_vectors, count_trace_vectors, count_vectors
+from lossatlas.curvatures import (
+    CurvatureSettings,
+    check_count,
+    count_density_vectors,
+    count_trace_vectors,
+    count_vectors,
+)
 from lossatlas.data import Split
 from lossatlas.engine import BuffersPolicy, Engine, Metric, Plan
 from lossatlas.errors import BadInput
@@ -153,7 +159,9 @@ def build_spectra(config: SpectraConfig, base: ProblemRecipe | None = None) -> S
         )
     base = base if base is not None else build_problem(config, config.splits)
     settings = make_curvature_settings(config)
-    base.space.choose(settings.parameters)  # refuses patterns that match nothing
+    space = base.space.choose(settings.parameters)  # refuses patterns that match nothing
+    if not config.trajectory:  # before their memory, which would be refused in the place of their number
+        check_count(max(config.top, config.bottom), space.size)
     samples, disjoint = _take_samples(config, base)
     networks, snapshots, notes, inputs = _place(config, base)
     return SpectraRecipe(
