@@ -38,10 +38,9 @@ __all__ = [
 BASIS = 64
 """The usual number of vectors of a Krylov basis: most spectra of networks have converged by then, and the steps that
 weak ends take, 56 for a billion weights, need no compression."""
-UNSEEN, UNSEEN_NEARBY = 0.02, 0.1
-"""The shares of the width of a spectrum by which an eigenvalue may lie beyond a weak end, at one chance in 100: from a
-random start, and from vectors that were found nearby, where what was found there is some warrant. A ratio of both ends
-counts as resolved to the former."""
+UNSEEN_NEARBY = 0.1
+"""The share of the width of a spectrum by which an eigenvalue may lie beyond what is found from vectors that were found
+nearby, at one chance in 100: more than from a random start, since what was found there is some warrant."""
 LEAST_BASIS = 4
 """The fewest vectors of a basis beside those that it is compressed to."""
 SPARE = 4
@@ -95,8 +94,8 @@ def find_spectrum(
         top: the number of largest eigenvalues.
         bottom: the number of smallest eigenvalues.
         vectors: whether the eigenvectors are returned, in the operator's parameters.
-        starts: starts (p, n) of their own, such as eigenvectors that were found nearby, with some noise: at a weak end
-            the search is then half as long.
+        starts: starts (p, n) of their own, such as eigenvectors that were found nearby, with some noise; the search
+            then goes half as many steps at least, at both ends.
 
     Raises:
         BadInput: more eigenvalues than dimensions, a tolerance that the precision of the network cannot give, or
@@ -115,7 +114,7 @@ def find_spectrum(
         most_products=settings.products,
         basis=max(least, min(usual, derivatives.room.vectors)) - beside,
         again=again,
-        unseen=UNSEEN if starts is None else UNSEEN_NEARBY,
+        unseen=Search.unseen if starts is None else UNSEEN_NEARBY,
     )
     numbered = make_numbered(settings.seed, "lanczos", n)
     return find_extremes(

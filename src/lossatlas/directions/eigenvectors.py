@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-__all__ = ["label_eigenvector", "orient"]
+from lossatlas.schema import OPERATORS
 
-OPERATORS = {"hessian": "", "ggn": "Gauss-Newton "}
-"""What an eigenvector is called after, by its operator."""
+__all__ = ["label_eigenvector", "orient"]
 
 
 def orient(vectors: Tensor) -> Tensor:
@@ -33,4 +32,6 @@ def label_eigenvector(
     'eigenvector 1 (eigenvalue 4.1 ± 0.0021)'
     """
     told = "" if found is None else f" (eigenvalue {found[0]:.4g} ± {found[1]:.2g})"
-    return f"{OPERATORS[operator]}eigenvector {number + 1}{' from below' * below}{told}"
+    # The Hessian is meant where no operator is named.
+    after = "" if operator == "hessian" else f"{OPERATORS[operator].words.removesuffix(' matrix')} "
+    return f"{after}eigenvector {number + 1}{' from below' * below}{told}"

@@ -17,12 +17,13 @@ from lossatlas.engine.derivatives import Operator
 from lossatlas.errors import BadInput
 from lossatlas.jobs.curvature_pieces import LEADING, NEGATIVE, Measurement, Piece
 from lossatlas.linalg import Extremes, Quadrature
-from lossatlas.schema import COMPANION, OPERATORS, PROBE_ERROR, RESIDUAL, record_texts
+from lossatlas.schema import COMPANION, ENDS, OPERATORS, PROBE_ERROR, RESIDUAL, SAMPLE, InCurvature, record_texts
 from lossatlas.types import Params
 
 __all__ = ["NetworksMeasurement"]
 
-NETWORK, SAMPLE, TOP, BOTTOM, PROBE, NODE, LAYER = "network", "sample", "top", "bottom", "probe", "node", "layer"
+NETWORK, LAYER, PROBE, NODE = InCurvature.NETWORK, InCurvature.LAYER, InCurvature.PROBE, InCurvature.NODE
+TOP, BOTTOM = ENDS
 VERDICT = "verdict"
 TAKEN = (NETWORK, SAMPLE, TOP, BOTTOM, PROBE, NODE, LAYER, VERDICT, "spread")
 """Names of dimensions, and of what summaries say beside numbers, which metrics cannot have."""
@@ -59,7 +60,7 @@ class NetworksMeasurement(Measurement):
         for operator in recipe.operators:
             words = OPERATORS[operator].words
             ends = {"top": (TOP, config.top, "largest")}
-            if operator == "hessian":
+            if OPERATORS[operator].signed:
                 ends["bottom"] = (BOTTOM, config.bottom, "smallest")
             for end, (dim, count, which) in ends.items():
                 name = f"{operator}_{end}"
@@ -158,7 +159,7 @@ class NetworksMeasurement(Measurement):
 
     def _measure_ends(self, piece: Piece, where: tuple[int, int]) -> None:
         recipe, derivatives = self.recipe, self._derive(piece)
-        bottom = recipe.config.bottom if piece.of == "hessian" else 0
+        bottom = recipe.config.bottom if OPERATORS[piece.of].signed else 0
         kept = self._keep is not None and not piece.sample and piece.of == recipe.operators[0]
         found = find_spectrum(
             derivatives, recipe.settings, piece.of, top=recipe.config.top, bottom=bottom, vectors=kept
@@ -250,7 +251,7 @@ class NetworksMeasurement(Measurement):
                 float(self.data[CHOSEN if CHOSEN in self.data else "gradient_norm"][place, 0]),
                 float(self.data[WEIGHTS][place]),
                 self._list_pairs(f"{operator}_top", place),
-                self._list_pairs("hessian_bottom", place) if operator == "hessian" else [],
+                self._list_pairs(f"{operator}_bottom", place) if OPERATORS[operator].signed else [],
                 self.recipe.settings.tolerance,
                 self.recipe.config.gradient_tolerance,
                 settled=bool(self.data[f"{operator}_converged"][place, 0] == 1),

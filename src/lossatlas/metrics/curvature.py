@@ -25,7 +25,7 @@ from lossatlas.linalg import Extremes, Trace
 from lossatlas.losses import Loss
 from lossatlas.metrics.computation import Computation
 from lossatlas.metrics.metric import OperatorMetric
-from lossatlas.schema import OPERATORS, PROBE_ERROR, RESIDUAL, Companion, Quantity
+from lossatlas.schema import ENDS, OPERATORS, PROBE_ERROR, RESIDUAL, Companion, Quantity
 from lossatlas.weights import WeightSpace
 
 __all__ = ["Eigenvalues", "Spectral", "SpectralMetric", "Spectrum", "SpectrumTrace"]
@@ -161,14 +161,14 @@ class Eigenvalues(SpectralMetric):
         return Spectrum(self.operator, self.settings, top=top, bottom=bottom)
 
     def quantity(self, loss: Loss) -> Quantity:
-        which = "largest" if self.top else "smallest"
-        if self.count is None:
-            name = f"{self.operator}_{'max' if self.top else 'min'}"
-            return Quantity(name, f"{which} eigenvalue of the {self.words}", loss.units)
         end = "top" if self.top else "bottom"
+        told = ENDS[end]
+        if self.count is None:
+            name = f"{self.operator}_{told.extreme}"
+            return Quantity(name, f"{told.words} eigenvalue of the {self.words}", loss.units)
         return Quantity(
-            f"{self.operator}_{end}", f"{which} eigenvalues of the {self.words}", loss.units,
-            dimension=f"{end}_eigenvalue", record=f"{self.count} eigenvalues",
+            f"{self.operator}_{end}", f"{told.words} eigenvalues of the {self.words}", loss.units,
+            dimension=told.dimension, record=f"{self.count} eigenvalues",
         )  # fmt: skip
 
     def length(self, evaluation: Evaluation) -> int:
