@@ -35,8 +35,9 @@ from lossatlas.rundir import RunDirectory
 from lossatlas.schema import CURVATURE, SNAPSHOT, OnTrajectory, TrainedWith
 from lossatlas.training import parse_optimizer
 from lossatlas.views import CURVATURE_VIEWS, Style, data, draw, scales, write_report
+from lossatlas.views.curvature._densities import smooth_nodes
 from lossatlas.views.curving import write_curvature
-from lossatlas.views.style import MILLIMETRE
+from lossatlas.views.style import MILLIMETRE, parse_width
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -615,3 +616,17 @@ def test_captions_of_a_curvature_run_say_its_sample_and_settings() -> None:
     members = plane(train_hessian_max=variable(("u", "v"), np.ones((51, 21)), "train", "hessian_max"))
     assert "subsets" not in " ".join(describe_measurement(members.expand_dims(sample=3)))
     assert "Traces by Hutch++" in said
+
+
+def test_a_density_shows_nothing_finer_than_the_nodes_at_zero() -> None:
+    """Of 20 probes with nodes at 0.001 and 0.009 there: between these is no gap, though all probes agree on it."""
+    spread = np.linspace(0.02, 1.7, 38)
+    nodes = np.tile(np.concatenate([-spread[::-1], [0.001, 0.009], spread]), (1, 20, 1))
+    found = smooth_nodes(nodes, np.full(nodes.shape, 1 / nodes.shape[2]))
+    mean, values = found.each[0].mean(axis=0), found.eigenvalues
+    between = mean[(values >= 0.001) & (values <= 0.009)]
+    assert between.min() > 0.9 * min(between[0], between[-1])
+
+
+def test_widths_at_the_ends_of_their_range_are_widths() -> None:
+    assert parse_width("60mm") == pytest.approx(60 / 25.4)

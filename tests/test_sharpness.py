@@ -188,3 +188,19 @@ def test_a_radius_is_needed(name: str) -> None:
     with pytest.raises(BadInput, match=r"radius.* as in \w+_sharpness:0\.05") as caught:
         choose_metrics(la.SquaredError(), [name])
     assert "\n" not in str(caught.value)
+
+
+def test_an_ascent_that_does_not_move_at_an_exact_minimum_is_told() -> None:
+    """Where the gradient is zero, the step of a single ascent is as well: 0 is not flatness."""
+    module = nn.Linear(2, 1, bias=False)
+    nn.init.ones_(module.weight)
+    inputs = torch.tensor([[1.0, 2.0], [3.0, -1.0]])
+    chart = la.Plane(torch.ones(2), torch.eye(2)[:1])
+    with pytest.warns(la.Caution, match="the loss at 1 of 1 point rises by no more than its own rounding"):
+        found = la.survey(
+            chart, {"u": np.array([0.0])}, la.Problem(module, la.SquaredError()),
+            {"test": (inputs, inputs.sum(dim=1, keepdim=True))},
+            metrics=["sam_sharpness:0.05", "worst_sharpness:0.05"], plan="loop",
+        )  # fmt: skip
+    assert float(found["test_sam_sharpness_0_05"][0]) == 0
+    assert float(found["test_worst_sharpness_0_05"][0]) > 1e-3
