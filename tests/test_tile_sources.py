@@ -7,17 +7,21 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from networks import make, plane
 from nursery import Child
 
 import lossatlas as la
+from lossatlas.engine.machine import name_machine
 from lossatlas.engine.setup import engine_for
+from lossatlas.errors import CannotFinish
 from lossatlas.metrics import choose_metrics
 from lossatlas.schema import Quantity
 from lossatlas.surveying import Refinement, Surveyor, SurveyStore, executor
@@ -119,7 +123,7 @@ def number(store: SurveyStore, claim: Claim) -> int:
 
 
 def finish(store: SurveyStore, on_points: Callable[[int], None] = lambda _: None) -> None:
-    complete(store.work("test", "streaming"), store.tiles, InProcess(), lambda claim: number(store, claim), on_points)
+    complete([store.work("test", "streaming")], store.tiles, InProcess(), lambda claim: number(store, claim), on_points)
 
 
 def is_whole(store: SurveyStore) -> bool:
@@ -305,7 +309,7 @@ class TestExecutors:
                 seen.append(free(other))
                 return number(one, claim)
 
-            complete(one.work("test", "streaming"), one.tiles, Several(3), evaluate, lambda _: None)
+            complete([one.work("test", "streaming")], one.tiles, Several(3), evaluate, lambda _: None)
             assert seen == [1, 2, 3, 3], "three were held, then two, one, and the one that was left"
             assert is_whole(one)
 
@@ -317,7 +321,7 @@ class TestExecutors:
         with opened(tmp_path / "s") as one, opened(tmp_path / "s") as other:
             evaluate = stop if where == "evaluation" else lambda claim: number(one, claim)
             with pytest.raises(KeyboardInterrupt) as caught:
-                complete(one.work("test", "streaming"), one.tiles, Several(3), evaluate, stop)
+                complete([one.work("test", "streaming")], one.tiles, Several(3), evaluate, stop)
             assert free(other) == 4
             assert caught.tb is not None, "which keeps alive whatever was held by reference alone"
             assert int(one.done("test", "streaming").sum()) == (0 if where == "evaluation" else 4 * 16)
@@ -333,7 +337,9 @@ class TestExecutors:
                 yield from super().run(evaluate, claims)
 
         store, counts = opened(None), list[int]()
-        complete(store.work("test", "streaming"), Leases(), Losing(), lambda claim: number(store, claim), counts.append)
+        complete(
+            [store.work("test", "streaming")], Leases(), Losing(), lambda claim: number(store, claim), counts.append
+        )
         assert is_whole(store)
         assert [count for count in counts if count] == [16 * 2, 4 * 16, 4 * 2, 16 * 16]
 
@@ -382,3 +388,69 @@ class TestAbandoned:
         finish(store, told.append)
         assert told == [16 * 16, 16 * 2, 4 * 16, 4 * 2]
         assert is_whole(store)
+
+
+class TestGivenUp:
+    """A tile over which one process after the other is lost."""
+
+    def test_is_left_and_named_while_the_others_are_done(self) -> None:
+        class Deadly(Alone):
+            def claims(self, work: Work) -> Iterator[Claim]:
+                for claim in super().claims(work):
+                    yield replace(claim, losses=3 if corner(claim.tile) == (16, 0) else 2)
+
+        store = opened(None, Deadly())
+        work, told = store.work("test", "streaming"), list[int]()
+        complete([work], store.tiles, InProcess(), lambda claim: number(store, claim), told.append)
+        assert told == [16 * 16, 16 * 2, 4 * 2]
+        assert work.is_done
+        assert not store.done("test", "streaming")[16:, :16].any()
+        assert store.done("test", "streaming").sum() == 20 * 18 - 4 * 16
+        (line,) = work.tell_given_up()
+        assert "test_streaming at u 0.6842 to 1, v -1 to 0.7647" in line
+        assert "3 processes were lost" in line
+
+    def test_ends_a_survey_when_the_rest_is_done(self, usual: xr.Dataset) -> None:
+        class Deadly(Alone):
+            def claims(self, work: Work) -> Iterator[Claim]:
+                for claim in super().claims(work):
+                    deadly = work.marks == "done/train_streaming" and corner(claim.tile) == (0, 16)
+                    yield replace(claim, losses=3 if deadly else 0)
+
+        store = SurveyStore(None, GRID, {}, tiles=Deadly())
+        with pytest.raises(CannotFinish, match=r"1 tile of the survey .* train_streaming at u .* the other tiles are"):
+            surveyor().fill(store)
+        found = store.open().load()
+        assert found["test_loss"].identical(usual["test_loss"])
+        assert found["train_loss"][:, :16].identical(usual["train_loss"][:, :16])
+        assert np.isnan(found["train_loss"][:16, 16:]).all()
+
+
+class TestDevices:
+    """All values of a tile come from one kind of device."""
+
+    def test_are_recorded_for_each_tile(self) -> None:
+        store = SurveyStore(None, GRID, {})
+        surveyor().fill(store)
+        assert store.find_devices("train", "streaming") == {name_machine(torch.device("cpu"))}
+        assert store.find_devices("test", "streaming", (slice(0, 16), slice(0, 16)))
+        assert store.find_devices("test", "other") == set()
+
+    def test_a_tile_that_another_kind_began_is_evaluated_whole(self, usual: xr.Dataset) -> None:
+        def stop(_: int) -> None:
+            raise KeyboardInterrupt
+
+        store, one, here = SurveyStore(None, GRID, {}), surveyor(), name_machine(torch.device("cpu"))
+        with pytest.raises(KeyboardInterrupt):
+            one.fill(store, on_points=stop)  # after the first tile
+        tile, some = (slice(16, 20), slice(0, 16)), np.zeros((4, 16), dtype=bool)
+        some[:2, :5] = True
+        strange = {"loss": np.full(10, 7.0), "accuracy": np.full(10, 7.0)}
+        store.write("train", "streaming", tile, some, strange, "another card")
+        store.write("test", "streaming", tile, some, strange, here)
+        one.fill(store)
+        found = store.open().load()
+        assert found["train_loss"].identical(usual["train_loss"]), "no value of the other card is left"
+        assert (found["test_loss"].values[tile][some] == 7).all(), "what its own kind has found is not found again"
+        assert found["test_loss"].values[tile][~some] == pytest.approx(usual["test_loss"].values[tile][~some])
+        assert store.find_devices("train", "streaming") == {here}

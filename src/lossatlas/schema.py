@@ -49,6 +49,7 @@ __all__ = [
     "LOSS",
     "MEASURED",
     "MEMBER",
+    "MOST_TILE_POINTS",
     "OFF_GRID",
     "OPERATORS",
     "PAIR_CORNERS",
@@ -62,6 +63,7 @@ __all__ = [
     "STANDARD_ERROR",
     "TARGET",
     "TARGET_LOSS",
+    "TILE_POINTS",
     "Along",
     "Companion",
     "Corner",
@@ -131,6 +133,10 @@ RANDOM_DIRECTIONS = "random_directions"
 MEASURED = "measured"
 """The variable that is True at evaluated points and False at interpolated ones; without it all are evaluated."""
 
+TILE_POINTS = 256
+"""How many points of a grid are evaluated and stored together, about, unless a survey says otherwise."""
+MOST_TILE_POINTS = 2**20
+"""The most that a survey may say."""
 DONE = "_done"
 """How the names of marks ended while they were variables."""
 

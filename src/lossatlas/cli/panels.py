@@ -140,7 +140,7 @@ PANELS = (
     Panel(
         title="How it runs",
         common=("preset", "config", "device", "resume", "dry_run"),
-        rare=("print_config", "plan", "memory", "precision", "checkpoint_seconds"),
+        rare=("print_config", "plan", "memory", "precision", "tile_points", "checkpoint_seconds"),
     ),
     Panel(title="Output", common=("out", "overwrite", "pictures")),
 )

@@ -30,6 +30,7 @@ from lossatlas.recipes.survey import SurveyRecipe, build_survey
 from lossatlas.rundir import CHART, SUMMARY, SURVEY, RunDirectory
 from lossatlas.studies import histogram_weights
 from lossatlas.surveying import SurveyStore
+from lossatlas.surveying.arrays import TILED
 from lossatlas.surveying.growth import merge_grid
 from lossatlas.surveying.store import has_description
 
@@ -58,7 +59,8 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
     how.introduce(recipe.problem, recipe.data, engine_note, *recipe.notes)
     started = time.perf_counter()
     surveyor = recipe.build_surveyor(engine)
-    with SurveyStore.of_chart(run.path / SURVEY, recipe.chart, recipe.grid, say=reporter.say) as store:
+    tiled = {TILED: recipe.config.tile_points}
+    with SurveyStore.of_chart(run.path / SURVEY, recipe.chart, recipe.grid, recorded=tiled, say=reporter.say) as store:
         surveyor.check(store)
         start.reopen()
         with store.alone("beside"):

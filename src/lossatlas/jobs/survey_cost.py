@@ -18,8 +18,9 @@ from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.jobs.forecast import Phase
 from lossatlas.jobs.sampling import FEW, Rate, Work, sample_points
 from lossatlas.recipes.chart_recipe import ChartRecipe
+from lossatlas.schema import TILE_POINTS
 from lossatlas.streams import make_generator
-from lossatlas.surveying.arrays import TILE_POINTS, Grid
+from lossatlas.surveying.arrays import Grid
 from lossatlas.surveying.store import count_evaluated, glance_at
 from lossatlas.surveying.survey import STREAMING
 
@@ -52,7 +53,8 @@ class SurveyCost:
     """The largest number of points that the plan evaluates at once."""
 
     def __post_init__(self) -> None:
-        self.most = min(TILE_POINTS, int(np.prod([len(coords) for coords in self.grid.values()])))
+        tile = getattr(self.recipe.config, "tile_points", TILE_POINTS)
+        self.most = min(tile, int(np.prod([len(coords) for coords in self.grid.values()])))
 
     def phase(self, name: str, examples: Mapping[str, int], points: Left | float) -> Phase:
         """Return the phase of a survey.

@@ -13,7 +13,7 @@ import torch
 from lossatlas.bounds import YEAR
 from lossatlas.errors import BadInput
 from lossatlas.free_memory import format_bytes, free_disk, free_memory
-from lossatlas.surveying.arrays import TILE_POINTS
+from lossatlas.schema import TILE_POINTS
 
 __all__ = ["Extent", "check_disk", "check_memory"]
 
@@ -34,11 +34,13 @@ class Extent:
         points: The number of points that are evaluated.
         splits: The number of splits on which each point is evaluated.
         numbers: The least number of values of a point on each split.
+        tile_points: The number of points that are stored together, about.
     """
 
     points: int
     splits: int
     numbers: int
+    tile_points: int = TILE_POINTS
 
     @property
     def variables(self) -> int:
@@ -52,8 +54,8 @@ class Extent:
 
     @property
     def disk(self) -> int:
-        """Return the disk space in bytes, including a mark of progress for each split."""
-        return -(-self.points // TILE_POINTS) * (self.variables + self.splits) * BLOCK
+        """Return the disk space in bytes, including a mark of progress and the kind of device for each split."""
+        return -(-self.points // self.tile_points) * (self.variables + 2 * self.splits) * BLOCK
 
     @property
     def hours(self) -> float:

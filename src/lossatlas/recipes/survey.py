@@ -109,7 +109,7 @@ def _extent(config: SurveyConfig, site: SurveySite, numbers: int) -> Extent:
     counts = counts * len(axes) if len(counts) == 1 else counts
     if REPEAT in site.chart.axes:
         counts.append(require(config.repeats))
-    extent = Extent(prod(counts), len(config.splits), numbers)
+    extent = Extent(prod(counts), len(config.splits), numbers, config.tile_points)
     extent.check("at" if config.at else "grid", " x ".join(f"{count:,}" for count in counts))
     return extent
 

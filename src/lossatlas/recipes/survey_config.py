@@ -19,6 +19,7 @@ from lossatlas.recipes.shared_config import (
     MetricsConfig,
     TrajectoryConfig,
 )
+from lossatlas.schema import MOST_TILE_POINTS, TILE_POINTS
 
 __all__ = ["SurveyConfig"]
 
@@ -58,6 +59,9 @@ class AxesConfig(GridConfig, DirectionConfig):
     loss (of a loss that is not positive everywhere, as a fraction of its height above its minimum)."""
     budget: Count | None = None
     """Largest number of points to evaluate; the others are interpolated."""
+    tile_points: Count = TILE_POINTS
+    """Number of points, about, that are evaluated and stored together: what a worker takes at a time, and what a kill
+    loses. Fewer where a point takes minutes, or where there are many workers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +153,8 @@ class SurveyConfig(MetricsConfig, AxesConfig, SiteConfig):
         if len(ends) % 2 or not all(a < b for a, b in zip(ends[::2], ends[1::2], strict=True)):
             numbers = " ".join(f"{end:g}" for end in ends)
             raise BadInput(f"range is {numbers}; expected two rising numbers, or two for each axis")
+        if self.tile_points > MOST_TILE_POINTS:
+            raise BadInput(f"tile_points is {self.tile_points:,}; expected {MOST_TILE_POINTS:,} at most")
         if len(self.kinds) > 3:
             raise BadInput(
                 f"{len(self.kinds)} directions are given; expected one per axis of a line, a plane or a volume, "

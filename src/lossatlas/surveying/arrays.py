@@ -20,12 +20,22 @@ from lossatlas.errors import BadInput, CannotFinish, LossatlasError, format_erro
 from lossatlas.files.reading import Unreadable, read_json
 from lossatlas.files.stores import MARKS, METADATA, VOUCHES, ArrayHead, consolidate, list_folders
 from lossatlas.files.writing import cannot_write, gone
-from lossatlas.schema import is_standard, record_texts
+from lossatlas.schema import MOST_TILE_POINTS, TILE_POINTS, is_standard, record_texts
 
-__all__ = ["TILE_POINTS", "WHOLE", "Grid", "GridArrays", "Mask", "Tile", "list_dimensions", "list_vouched"]
+__all__ = [
+    "TILED",
+    "WHOLE",
+    "Grid",
+    "GridArrays",
+    "Mask",
+    "Tile",
+    "list_dimensions",
+    "list_vouched",
+    "shape_tile",
+]
 
-TILE_POINTS = 256
-"""About how many points a tile has: what is written at once and lost at most by a kill."""
+TILED = "tile_points"
+"""The attribute of a store that says how many points a tile has."""
 TILES = 1024
 """How many tiles are looked at together at most, which takes a fraction of a second."""
 WHOLE = "whole"
@@ -57,9 +67,8 @@ class GridArrays:
         self.grid = dict(grid)
         self.axes = tuple(grid)
         self.shape = tuple(len(coords) for coords in grid.values())
-        side = max(1, round(TILE_POINTS ** (1 / len(self.shape))))
-        self._tile = tuple(min(side, length) for length in self.shape)
         self.group = zarr.open_group(where, mode="r+", use_consolidated=False)
+        self.tile = shape_tile(self.shape, _read_tile_points(self.group.attrs.get(TILED, TILE_POINTS)))
 
     @classmethod
     def started(cls, where: Any, grid: Grid, attributes: Mapping[Any, Any], labels: Mapping[str, str]) -> GridArrays:
@@ -89,14 +98,14 @@ class GridArrays:
     def tiles(self, part: Tile | None = None) -> Iterator[Tile]:
         """All tiles, or those of a part that :meth:`parts` gave, in order."""
         part = part if part is not None else tuple(slice(0, length) for length in self.shape)
-        starts = [range(side.start, side.stop, step) for side, step in zip(part, self._tile, strict=True)]
+        starts = [range(side.start, side.stop, step) for side, step in zip(part, self.tile, strict=True)]
         for corner in product(*starts):
-            yield tuple(slice(a, min(a + t, n)) for a, t, n in zip(corner, self._tile, self.shape, strict=True))
+            yield tuple(slice(a, min(a + t, n)) for a, t, n in zip(corner, self.tile, self.shape, strict=True))
 
     def parts(self) -> Iterator[Tile]:
         """The grid in parts of some hundred tiles that follow each other."""
         left, steps = TILES, []
-        for length, side in zip(reversed(self.shape), reversed(self._tile), strict=True):
+        for length, side in zip(reversed(self.shape), reversed(self.tile), strict=True):
             count = min(max(1, left), -(-length // side))
             steps.append(count * side)
             left //= count
@@ -136,7 +145,7 @@ class GridArrays:
         array, more = self[name], tuple((further or {}).values())
         found = (array.dtype, array.shape, array.chunks, list_dimensions(array))
         return found == (
-            np.dtype(dtype), (*self.shape, *more), (*self._tile, *more), (*self.axes, *(further or {})),
+            np.dtype(dtype), (*self.shape, *more), (*self.tile, *more), (*self.axes, *(further or {})),
         )  # fmt: skip
 
     def is_tiled(self, array: zarr.Array[Any]) -> bool:
@@ -148,7 +157,7 @@ class GridArrays:
         if list_dimensions(array)[: len(self.axes)] != self.axes:
             return False
         more = array.shape[len(self.axes) :]
-        if array.shape != (*self.shape, *more) or array.chunks != (*self._tile, *more):
+        if array.shape != (*self.shape, *more) or array.chunks != (*self.tile, *more):
             raise ValueError(f"its shape is {array.shape} in chunks of {array.chunks}, the grid's {self.shape}")
         return True
 
@@ -170,7 +179,7 @@ class GridArrays:
         """An array over the grid, and over further dimensions by name, instead of one that may be there."""
         more = tuple((further or {}).values())
         dimensions = (*self.axes, *(further or {}))
-        self._create(name, np.dtype(dtype), attributes, dimensions, (*self.shape, *more), (*self._tile, *more))
+        self._create(name, np.dtype(dtype), attributes, dimensions, (*self.shape, *more), (*self.tile, *more))
 
     def put(self, name: str, values: npt.NDArray[Any], attributes: Mapping[Any, Any]) -> None:
         """A whole array over the grid, unless it is there with these values."""
@@ -351,6 +360,27 @@ class GridArrays:
         self.write(name, ..., values)
         with self.writing():
             self[name].update_attributes({WHOLE: 1})  # netCDF has no booleans
+
+
+def shape_tile(shape: Sequence[int], points: int) -> tuple[int, ...]:
+    """The lengths of the sides of tiles that have about so many points, as cubes on a grid of a shape.
+
+    >>> shape_tile((25, 25), 256), shape_tile((4, 100), 256), shape_tile((101, 101), 1)
+    ((16, 16), (4, 16), (1, 1))
+    """
+    side = max(1, round(points ** (1 / len(shape))))
+    return tuple(min(side, length) for length in shape)
+
+
+def _read_tile_points(stated: Any) -> int:
+    """How many points a tile has, as a store says.
+
+    Raises:
+        BadInput: it says something else.
+    """
+    if not isinstance(stated, int) or not 1 <= stated <= MOST_TILE_POINTS:
+        raise BadInput(f"{TILED} of the survey is {stated!r}; expected 1 to {MOST_TILE_POINTS}; survey again")
+    return stated
 
 
 def is_marks(name: str) -> bool:

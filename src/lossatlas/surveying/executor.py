@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 
 from lossatlas.surveying.tile_source import Claim, TileSource, Work
 
-__all__ = ["Executor", "InProcess", "complete"]
+__all__ = ["MOST_LOSSES", "Executor", "InProcess", "complete"]
 
 POLL = 0.1
 """Seconds between looks at tiles that others work on, at least."""
 PATIENCE = 4
 """How many times as long as such a look took is waited for the next one, at least: many marks take long to read."""
+MOST_LOSSES = 3
+"""How many processes may be lost over a tile before it is given up."""
 
 
 class Executor(ABC):
@@ -54,19 +56,19 @@ class InProcess(Executor):
 
 
 def complete(
-    work: Work,
+    works: Sequence[Work],
     tiles: TileSource,
     executor: Executor,
     evaluate: Callable[[Claim], int],
     on_points: Callable[[int], None],
 ) -> None:
-    """Have all of a work done, beside others that may do the same: when this ends, all wanted points are marked.
+    """Have works done, beside others that may do the same: when this ends, all wanted points are marked.
 
     Tiles that others hold come last: they are asked for again until they are done, or free because their holder was
-    lost.
+    lost. A tile whose holders were lost again and again is given up (:attr:`Work.given_up`), and the others are done.
 
     Args:
-        work: what is to be done.
+        works: what is to be done, first things first.
         tiles: hands it out.
         executor: has it evaluated.
         evaluate: as :meth:`Executor.run` takes it.
@@ -75,12 +77,22 @@ def complete(
     """
     while True:
         idle, started = True, time.perf_counter()
-        with closing(executor.run(evaluate, tiles.claims(work))) as counts:
+        with closing(executor.run(evaluate, _claims(works, tiles))) as counts:
             for count in counts:
                 idle = False
                 on_points(count)
-        if work.is_done:
+        if all(work.is_done for work in works):
             return
         if idle:
             on_points(0)
             time.sleep(max(POLL, PATIENCE * (time.perf_counter() - started)))
+
+
+def _claims(works: Sequence[Work], tiles: TileSource) -> Iterator[Claim]:
+    """One pass through all works, without tiles that have cost too many processes."""
+    for work in works:
+        for claim in tiles.claims(work):
+            if claim.losses < MOST_LOSSES:
+                yield claim
+            else:
+                claim.give_up(f"{claim.losses} processes were lost while they evaluated it")

@@ -40,6 +40,11 @@ from lossatlas.surveying.tile_source import TileSource, Work
 from lossatlas.surveying.tile_sources.alone import Alone
 from lossatlas.surveying.tile_sources.file_locks import FileLocks
 
+DEVICE = ".device"
+"""What is added to the name of marks for the array that says which kind of device evaluated a point."""
+DEVICE_BYTES = 64
+"""The longest name of a kind of device, in bytes of UTF-8; what is longer is cut."""
+
 __all__ = ["SurveyStore", "count_evaluated", "glance_at", "has_description", "list_whole_variables", "read_survey"]
 
 
@@ -65,6 +70,8 @@ class SurveyStore:
         tiles: hands out the store's tiles, whoever asks: those that fill it, mend it or bring it to another grid. All
             that open a store at once use one kind. Default locks of the system beside a directory, and every tile for
             the asking in memory.
+        joined: whether another process has opened the store and claims the tiles that this one writes, as a head does
+            for its workers: nothing is locked, mended or made then, and of the grid only the axes matter.
 
     Attributes:
         tiles: That source.
@@ -85,6 +92,7 @@ class SurveyStore:
         recorded: Mapping[str, Any] | None = None,
         say: Callable[[str], None] | None = None,
         tiles: TileSource | None = None,
+        joined: bool = False,
     ) -> None:
         self._path = path
         # xarray takes a path that begins with ~ for one in a home directory.
@@ -96,6 +104,12 @@ class SurveyStore:
         attributes, labels = dict(attributes), labels or {}
         if path is None or locks is None:
             self._opened = GridArrays.started(self._where, grid, {**attributes, **(recorded or {})}, labels)
+            return
+        if joined:
+            self._locks, self.tiles = None, tiles or Alone()
+            check_inside(path)
+            self._opened = GridArrays(self._where, read_grid(path, grid))
+            _compare(f"the survey in {path}", self.attributes, attributes)
             return
         if path.exists() and not has_description(path) and not locks.folder.exists():
             raise BadInput(f"{path} is not a survey that can be continued; choose another path")
@@ -231,6 +245,7 @@ class SurveyStore:
             else:
                 for name in lacking:
                     self._arrays.create(name, dtype, told[name], further[name])
+                self._arrays.create(f"{done}{DEVICE}", np.uint8, {}, {"device_byte": DEVICE_BYTES})
                 self._arrays.create(done, np.bool_, {**attributes, VOUCHES: list(told)})
             self._arrays.describe()
             if self._writers is not None:
@@ -332,7 +347,13 @@ class SurveyStore:
         return Work(self._arrays, name_marks(split, group), wanted, listen)
 
     def write(
-        self, split: str, group: str, tile: Tile, where: Mask, values: Mapping[str, npt.NDArray[np.float64]]
+        self,
+        split: str,
+        group: str,
+        tile: Tile,
+        where: Mask,
+        values: Mapping[str, npt.NDArray[np.float64]],
+        device: str = "",
     ) -> None:
         """Write values at some points of a tile, then their marks.
 
@@ -342,15 +363,39 @@ class SurveyStore:
             tile: where it lies.
             where: (tile's shape) which of its points.
             values: per metric (K,) or (K, k) at these K points, in their order.
+            device: the kind of device that found them, for :meth:`find_devices`.
         """
         for name, array in values.items():
             self._arrays.write_points(name_variable(split, name), tile, where, array)
-        marks = np.ones(int(where.sum()), dtype=bool)
-        self._arrays.write_points(name_marks(split, group), tile, where, marks)
+        count, marks = int(where.sum()), name_marks(split, group)
+        if f"{marks}{DEVICE}" in self._arrays:
+            text = device.encode()[:DEVICE_BYTES].ljust(DEVICE_BYTES, b"\0")
+            self._arrays.write_points(
+                f"{marks}{DEVICE}", tile, where, np.tile(np.frombuffer(text, np.uint8), (count, 1))
+            )
+        self._arrays.write_points(marks, tile, where, np.ones(count, dtype=bool))
 
-    def done(self, split: str, group: str) -> Mask:
-        """Which points of the grid are evaluated."""
-        return self._arrays.read(name_marks(split, group))
+    def find_devices(self, split: str, group: str, tile: Tile | None = None) -> set[str]:
+        """The kinds of devices that evaluated the marked points of a tile, or of all tiles, as far as it is recorded.
+
+        Equal kinds find equal values under one plan; others differ in the last bits, which is why all values of a tile
+        come from one.
+
+        Args:
+            split: its name.
+            group: of metrics.
+            tile: where; None for everywhere.
+        """
+        marks, found = name_marks(split, group), set[str]()
+        for each in self._arrays.tiles() if tile is None else [tile]:
+            if f"{marks}{DEVICE}" in self._arrays and (marked := self._arrays.read(marks, each)).any():
+                texts = np.unique(self._arrays.read(f"{marks}{DEVICE}", each)[marked], axis=0)
+                found |= {text.tobytes().rstrip(b"\0").decode(errors="replace") for text in texts}
+        return found - {""}
+
+    def done(self, split: str, group: str, tile: Tile | None = None) -> Mask:
+        """Which points of the grid, or of a tile, are evaluated."""
+        return self._arrays.read(name_marks(split, group), ... if tile is None else tile)
 
     def values(self, variable: str) -> npt.NDArray[np.float64]:
         """A whole variable as it stands."""

@@ -39,7 +39,8 @@ from lossatlas.engine import (
     run_computation,
     warn_of_groups,
 )
-from lossatlas.errors import BadInput, Caution
+from lossatlas.engine.machine import name_machine
+from lossatlas.errors import BadInput, CannotFinish, Caution
 from lossatlas.losses import Loss
 from lossatlas.metrics import check_computations, choose_metrics
 from lossatlas.pictures import Raster
@@ -314,9 +315,7 @@ class Surveyor:
         self._unresolved = {}
         filling = _Filling(store, executor or InProcess(), on_points or _nothing)
         wanted = None if refinement is None else self._refine(filling, refinement)
-        for split_name in self._splits:
-            for group in self._groups:
-                self._evaluate(filling, split_name, group, wanted)
+        self._complete(filling, [(split, group) for split in self._splits for group in self._groups], wanted)
         if refinement is not None:
             with store.alone("interpolation"):
                 self._interpolate(store, refinement)
@@ -360,20 +359,48 @@ class Surveyor:
             **computation,
         }
 
-    def _evaluate(self, filling: _Filling, split: str, group: Group, wanted: Mask | None) -> None:
+    def _complete(self, filling: _Filling, parts: Sequence[tuple[str, Group]], wanted: Mask | None) -> None:
+        """Have splits and groups evaluated, one after the other; workers that have no tile of one begin the next.
+
+        Raises:
+            CannotFinish: tiles were given up; all others are done.
+        """
         store, on_points = filling.store, filling.on_points
+        works = [store.work(split, group.name, wanted, partial(on_points, 0)) for split, group in parts]
+        complete(works, store.tiles, filling.executor, partial(self.evaluate, store), on_points)
+        if lost := [told for work in works for told in work.tell_given_up()]:
+            raise CannotFinish(
+                f"{count_things(len(lost), 'tile')} of the survey could not be evaluated: {'; '.join(lost)}; the other "
+                "tiles are done; continue with --resume to try these again, with less --memory if it ran out"
+            )
+
+    def evaluate(self, store: SurveyStore, claim: Claim) -> int:
+        """Evaluate the missing points of a tile, and write values and marks.
+
+        Where another kind of device has evaluated the others, it evaluates these again.
+
+        Args:
+            store: of this chart, with the arrays of the claim's group.
+            claim: the tile.
+
+        Returns:
+            The number of points that were missing.
+        """
+        split, group = next(
+            (split, group)
+            for split in self._splits
+            for group in self._groups
+            if schema.name_marks(split, group.name) == claim.work.marks
+        )
+        kind, missing = name_machine(self.engine.network.device), claim.missing
+        if not missing.all() and store.find_devices(split, group.name, claim.tile) - {kind}:
+            missing = missing | store.done(split, group.name, claim.tile)
         axes = [torch.from_numpy(np.array(coords, dtype=np.float64)) for coords in store.grid.values()]
-
-        def evaluate(claim: Claim) -> int:
-            parts = [axis[part] for axis, part in zip(axes, claim.tile, strict=True)]
-            points = torch.cartesian_prod(*parts).reshape(-1, len(parts))[torch.from_numpy(claim.missing.reshape(-1))]
-            values = self._at(points, split, group)
-            found = {name: value.numpy() for name, value in values.items()}
-            store.write(split, group.name, claim.tile, claim.missing, found)
-            return len(points)
-
-        work = store.work(split, group.name, wanted, partial(on_points, 0))
-        complete(work, store.tiles, filling.executor, evaluate, on_points)
+        parts = [axis[part] for axis, part in zip(axes, claim.tile, strict=True)]
+        points = torch.cartesian_prod(*parts).reshape(-1, len(parts))[torch.from_numpy(missing.reshape(-1))]
+        values = self._at(points, split, group)
+        store.write(split, group.name, claim.tile, missing, {k: v.numpy() for k, v in values.items()}, kind)
+        return int(claim.missing.sum())
 
     def _at(self, points: Tensor, split_name: str, group: Group) -> dict[str, Tensor]:
         split = self._splits[split_name]
@@ -413,7 +440,7 @@ class Surveyor:
             wanted = refinement.wanted(_scale_of(values, refinement).forward(values), known)
             if known[wanted].all():
                 return known  # on a store that grew more than is wanted now
-            self._evaluate(filling, split, group, wanted)
+            self._complete(filling, [(split, group)], wanted)
 
     def _interpolate(self, store: SurveyStore, refinement: Refinement) -> None:
         """Fill the gaps between the points that were evaluated; these stay as they are."""

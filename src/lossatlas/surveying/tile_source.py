@@ -18,7 +18,7 @@ import numpy as np
 from lossatlas.errors import BadInput
 from lossatlas.surveying.arrays import GridArrays, Mask, Tile
 
-__all__ = ["Claim", "TileSource", "Work"]
+__all__ = ["Claim", "TileSource", "Work", "start_of"]
 
 
 def _nothing() -> None:
@@ -30,14 +30,27 @@ class Claim:
     """A tile that is its holder's alone until it is released, by :meth:`release` or at the end of a ``with``.
 
     Attributes:
+        work: Which it is a part of.
         tile: Where it lies on the grid.
         missing: (the tile's shape) which of its points are to be evaluated; one at least.
         release: Lets others have it; may be called again.
     """
 
+    work: Work
     tile: Tile
     missing: Mask
     release: Callable[[], None] = _nothing
+    losses: int = 0
+    """How many processes were lost while they held it, as far as the source knows."""
+
+    def give_up(self, reason: str) -> None:
+        """Have nobody try the tile again in this work, and let others have it.
+
+        Args:
+            reason: what happened to those who tried.
+        """
+        self.work.give_up(self.tile, reason)
+        self.release()
 
     def __enter__(self) -> Self:
         return self
@@ -55,17 +68,19 @@ class Work:
         marks: The name of the array there that says which points are evaluated.
         wanted: Which points of the grid; None for all.
         listen: Called again and again where many tiles are looked through; may raise.
+        given_up: By the starts of a tile the reason why it is not tried again.
     """
 
     arrays: GridArrays
     marks: str
     wanted: Mask | None = None
     listen: Callable[[], None] = _nothing
+    given_up: dict[tuple[int, ...], str] = field(default_factory=dict, init=False, repr=False)
     _finished: set[int] = field(default_factory=set, init=False, repr=False)
     """The numbers of the grid's parts that have been found finished."""
 
     def tiles(self) -> Iterator[Tile]:
-        """The tiles in which a point is missing, in order; there may be too many to list."""
+        """The tiles in which a point is missing and that are not given up, in order; there may be too many to list."""
         for number, part in enumerate(self.arrays.parts()):
             if number in self._finished:
                 continue
@@ -77,7 +92,7 @@ class Work:
                 continue
             for tile in self.arrays.tiles(part):
                 inside = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(tile, part, strict=True))
-                if missing[tuple(inside)].any():
+                if missing[tuple(inside)].any() and start_of(tile) not in self.given_up:
                     yield tile
 
     def missing(self, part: Tile) -> Mask:
@@ -101,12 +116,33 @@ class Work:
             if not missing.any():
                 return None
             held.pop_all()
-        return Claim(tile, missing, release)
+        return Claim(self, tile, missing, release)
+
+    def give_up(self, tile: Tile, reason: str) -> None:
+        """Leave a tile as it is; to be told of by :meth:`tell_given_up`."""
+        self.given_up[start_of(tile)] = reason
+
+    def tell_given_up(self) -> list[str]:
+        """The tiles that were given up with their coordinates, in words."""
+        steps = self.arrays.tile
+        told = []
+        for start, reason in self.given_up.items():
+            ends = (
+                f"{axis} {coords[a]:.4g} to {coords[min(a + step, len(coords)) - 1]:.4g}"
+                for (axis, coords), a, step in zip(self.arrays.grid.items(), start, steps, strict=True)
+            )
+            told.append(f"{self.marks.rpartition('/')[2]} at {', '.join(ends)} ({reason})")
+        return told
 
     @property
     def is_done(self) -> bool:
-        """Whether all wanted points are marked."""
+        """Whether all wanted points are marked, but for those in tiles that were given up."""
         return next(self.tiles(), None) is None
+
+
+def start_of(tile: Tile) -> tuple[int, ...]:
+    """Where a tile begins along each axis, which tells it from others."""
+    return tuple(side.start for side in tile)
 
 
 class TileSource(ABC):
