@@ -222,11 +222,11 @@ class TestRoom:
     def test_points_take_memory_disk_and_hours(self) -> None:
         extent = Extent(10**9, splits=2, numbers=4)
         assert extent.memory == 14 * 8 * 10**9
-        assert extent.disk == math.ceil(10**9 / 256) * (8 + 2) * 4096
+        assert extent.disk == math.ceil(10**9 / 256) * (8 + 4) * 4096
         assert extent.hours == pytest.approx(2e4 / 3600)
         with pytest.raises(la.BadInput) as refusal:
             extent.check("grid", "1 x 1,000,000,000")
-        for part in ("grid: 1 x 1,000,000,000 = 1,000,000,000 points", "112 GB of memory", "1 GB are free", "160 GB on",
+        for part in ("grid: 1 x 1,000,000,000 = 1,000,000,000 points", "112 GB of memory", "1 GB are free", "192 GB on",
                      "5.56 hours"):  # fmt: skip
             assert part in str(refusal.value)
 

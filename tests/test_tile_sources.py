@@ -6,10 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from networks import make, plane
 from nursery import Child
 
 import lossatlas as la
+from lossatlas.engine import Engine
 from lossatlas.engine.machine import name_machine
 from lossatlas.engine.setup import engine_for
 from lossatlas.errors import CannotFinish
@@ -454,3 +456,55 @@ class TestDevices:
         assert (found["test_loss"].values[tile][some] == 7).all(), "what its own kind has found is not found again"
         assert found["test_loss"].values[tile][~some] == pytest.approx(usual["test_loss"].values[tile][~some])
         assert store.find_devices("train", "streaming") == {here}
+
+
+class TestMemory:
+    """A device that has less memory than the plan was measured with."""
+
+    @pytest.mark.parametrize("metric", ["loss", "gradient_norm"])
+    def test_a_chunk_that_does_not_fit_is_halved_and_said(self, metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        problem, split = make("mlp")
+        chart = plane(problem, scale=3.0)
+        found = {}
+        for most in (256, 3):
+            engine = engine_for(problem, chart, split, plan="loop", steps=False)
+            taken, combine = list[int](), engine.network.space.combine
+
+            def limited(
+                coefficients: torch.Tensor, controls: torch.Tensor, most: int = most, taken: list[int] = taken,
+                combine: Callable[..., Any] = combine,
+            ) -> Any:  # fmt: skip
+                if len(coefficients) > most:
+                    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+                taken.append(len(coefficients))
+                return combine(coefficients, controls)
+
+            monkeypatch.setattr(type(engine.network.space), "combine", lambda _, *given: limited(*given))
+            plan = replace(
+                engine.plan,
+                evaluate=replace(engine.plan.evaluate, points=8),
+                derivatives=replace(engine.plan.derivatives, points=8),
+            )
+            one = Surveyor(
+                Engine(engine.network, plan), chart, {"test": split}, choose_metrics(problem.loss, [metric]), 1000
+            )
+            store = SurveyStore(None, GRID, {})
+            with nullcontext() if most == 256 else pytest.warns(la.Caution, match="does not hold") as told:
+                one.fill(store)
+            if told is not None:
+                (line,) = [str(each.message) for each in told]
+                assert "does not hold 8 points at a time" in line
+                assert "from now on 2 points there" in line
+                assert max(taken) == 2
+            monkeypatch.undo()
+            found[most] = store.open().load()[f"test_{metric}"]
+        np.testing.assert_allclose(found[3], found[256], rtol=1e-6)
+
+    def test_one_point_that_does_not_fit_ends_the_survey(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(*_: object) -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        one = surveyor()
+        monkeypatch.setattr(type(one.engine.network.space), "combine", full)
+        with pytest.raises(torch.OutOfMemoryError):
+            one.fill(SurveyStore(None, GRID, {}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from lossatlas.engine.buffers_policy import find_normalisation_layers
 from lossatlas.engine.memory import find_memory_limit
 from lossatlas.engine.planning import MEASURING_SECONDS, check_plan
 from lossatlas.engine.precisions import check_precision
-from lossatlas.errors import Interrupted
+from lossatlas.errors import Interrupted, LossatlasError
 from lossatlas.exchange.comparison import COMPARISON, read_comparison
 from lossatlas.files.reading import resolve_path
 from lossatlas.jobs.compared import choose_compared, compare_predictions, make_comparison, summarise_comparison
@@ -23,9 +23,11 @@ from lossatlas.jobs.estimate import Estimate, measure_peak_bytes, measure_second
 from lossatlas.jobs.forecast import PICTURES, Forecast, Phase
 from lossatlas.jobs.job import Handling, Job
 from lossatlas.jobs.pictures import write_pictures
+from lossatlas.jobs.pooled_runs import PooledRun, carry_out_pooled
 from lossatlas.jobs.sampling import ONCE, SUSTAINED, Rate
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.survey import estimate_cost, run_survey
+from lossatlas.pools import Pool
 from lossatlas.recipes import CompareConfig, SurveyConfig
 from lossatlas.recipes.compare import CompareRecipe, build_compare
 from lossatlas.recipes.compare_surveys import ComparedSurvey, count_points, find_start_file, list_surveys
@@ -52,9 +54,18 @@ def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
     Each surface, line and slice is a run of its own in ``out/surveys``, which can be viewed by itself; finished ones
     are not repeated. ``comparison.nc`` holds the data.
     """
-    run, config = start.run, start.config
+    run, config, spreading = start.run, start.config, how.spreading
     recipe = build_compare(config)
     _check(config, recipe)
+    if not start.continuing:
+        spreading.check_tasks(len(list_surveys(config, recipe, Path())), "surveys", "")
+    with spreading.open_pool(run.path, recipe.problems[0].device) as pool:
+        return _compare(start, how, recipe, pool)
+
+
+def _compare(start: Start[CompareConfig], how: Handling, recipe: CompareRecipe, pool: Pool | None) -> dict[str, Any]:
+    """Make the run directory, carry out the surveys, by the workers of a pool if there is one, and compare."""
+    run, config = start.run, start.config
     start.put(recipe.problems[0].device, recipe.fingerprints(), disk=recipe.extent.disk)
     for line in (f"loss: {recipe.problems[0].problem.loss.record}", *recipe.notes):
         how.reporter.say(line)
@@ -64,7 +75,7 @@ def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
             run.write_bytes(str(find_start_file(Path(), key)), serialise_state(origin.state))
     tasks = list_surveys(config, recipe, resolve_path(run.path))
     how.foretell(lambda: _phases(config, recipe, tasks, run.path, how.pictures))
-    found = _surveys(config, tasks, run, how)
+    found = _surveys(config, tasks, run, how, pool)
     how.reporter.say("comparing what the networks predict")
     data = make_comparison(config, recipe, found, compare_predictions(recipe, config.eval_batch_size))
     summary = {
@@ -172,24 +183,36 @@ def _check(config: CompareConfig, recipe: CompareRecipe) -> None:
 
 
 def _surveys(
-    config: CompareConfig, tasks: Sequence[ComparedSurvey], run: RunDirectory, how: Handling
+    config: CompareConfig, tasks: Sequence[ComparedSurvey], run: RunDirectory, how: Handling, pool: Pool | None
 ) -> dict[tuple[str, tuple[int, ...]], xr.Dataset]:
     """Carry out the surveys that are not finished; returns all by their kind and the indices of their networks."""
+    surveys: dict[str, PooledRun] = {}
     plans: dict[int, str] = {}
-    found = {}
-    for index, task in enumerate(tasks):
+    for task in tasks:
         place = run.path / SURVEYS / task.name
         # Measuring a plan takes longer than a small survey, so the plan of an architecture's first serves all.
-        settings = replace(task.config, plan=plans.get(task.architecture, config.plan))
+        surveys[task.name] = PooledRun(replace(task.config, plan=plans.get(task.architecture, config.plan)), place)
         if config.plan == "auto":
             plans.setdefault(task.architecture, str(resolve_path(place / PROVENANCE)))
-        how.reporter.progress("compare", index / len(tasks), {})
-        try:
-            if how.stop():
-                raise Interrupted("")
-            run_survey(settings, place, resume=True, pictures=False, stop=how.stop)
-        except Interrupted as error:
-            raise Interrupted(f"interrupted in the comparison; continue with --out {run.path} --resume") from error
-        found[task.kind, task.places] = read_survey(place / SURVEY)
+    try:
+        if pool is None:
+            _carry_out_here(surveys, how)
+        else:
+            for name, error in carry_out_pooled(
+                pool, surveys, reporter=how.reporter, phase="comparison", stop=how.stop
+            ):
+                if error is not None:
+                    raise type(error)(f"survey {name}: {error}") if isinstance(error, LossatlasError) else error
+    except Interrupted as error:
+        raise Interrupted(f"interrupted in the comparison; continue with --out {run.path} --resume") from error
+    return {(task.kind, task.places): read_survey(surveys[task.name].out / SURVEY) for task in tasks}
+
+
+def _carry_out_here(surveys: Mapping[str, PooledRun], how: Handling) -> None:
+    """Carry out surveys one after the other."""
+    for index, survey in enumerate(surveys.values()):
+        how.reporter.progress("compare", index / len(surveys), {})
+        if how.stop():
+            raise Interrupted("")
+        run_survey(survey.config, survey.out, resume=True, pictures=False, stop=how.stop)
     how.reporter.progress("compare", 1.0, {})
-    return found

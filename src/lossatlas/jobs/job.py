@@ -17,7 +17,9 @@ from lossatlas.errors import BadInput, CannotFinish, Interrupted, ModelFailure, 
 from lossatlas.jobs.estimate import Estimate
 from lossatlas.jobs.forecast import LONG, Forecast, Phase
 from lossatlas.jobs.reporter import Patient
+from lossatlas.jobs.spreading import NOWHERE, PooledTiles, Spreading
 from lossatlas.jobs.starting import Start
+from lossatlas.pools import Pool
 from lossatlas.problem import Problem
 from lossatlas.progress import Reporter, Silent, count_towards
 from lossatlas.recipes import Config
@@ -44,6 +46,8 @@ class Handling:
     """The reporter of the progress."""
     stop: Callable[[], bool]
     """A function that is called after every step and tile; True stops the job."""
+    spreading: Spreading = NOWHERE
+    """Over which workers the work is spread."""
 
     def tell(self, phase: str, share: float, numbers: Mapping[str, float] = NOTHING) -> None:
         """Report the progress of a phase, in [0, 1].
@@ -72,10 +76,19 @@ class Handling:
         if forecast.seconds > LONG:
             self.reporter.say(forecast.line())
 
-    def fill(self, surveyor: Surveyor, store: SurveyStore, phase: str, refinement: Refinement | None = None) -> None:
-        """Fill a store by a surveyor, and report the progress."""
+    def fill(
+        self,
+        surveyor: Surveyor,
+        store: SurveyStore,
+        phase: str,
+        refinement: Refinement | None = None,
+        pool: Pool | None = None,
+    ) -> None:
+        """Fill the store of the run's survey by a surveyor, or by the workers of a pool; and report the progress."""
         total = int(np.prod(store.shape)) * surveyor.evaluations
-        surveyor.fill(store, refinement=refinement, on_points=count_towards(partial(self.tell, phase), total))
+        executor = None if pool is None else PooledTiles(pool, self.out, surveyor, self.reporter.say)
+        on_points = count_towards(partial(self.tell, phase), total)
+        surveyor.fill(store, executor, refinement=refinement, on_points=on_points)
 
 
 @dataclass(frozen=True)
@@ -108,6 +121,7 @@ class Job(Generic[C]):
         pictures: bool = True,
         reporter: Reporter | None = None,
         stop: Callable[[], bool] = lambda: False,
+        spreading: Spreading = NOWHERE,
     ) -> dict[str, Any]:
         """Start or resume a run, and carry it out to its end.
 
@@ -121,6 +135,7 @@ class Job(Generic[C]):
             pictures: whether to draw pictures and write the report, if the job has any.
             reporter: the reporter of the progress.
             stop: a function that is called after every step and tile; True writes a checkpoint and stops the job.
+            spreading: over which workers the work is spread, if the job can be.
 
         Returns:
             The summary.
@@ -144,7 +159,9 @@ class Job(Generic[C]):
                 return summary
             patient = Patient(reporter if reporter is not None else Silent())
             try:
-                summary = self._carried_out(start, Handling(out, checkpoint_seconds, pictures, patient, stop))
+                summary = self._carried_out(
+                    start, Handling(out, checkpoint_seconds, pictures, patient, stop, spreading)
+                )
             except (CannotFinish, Interrupted):
                 patient.release()
                 raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import xarray as xr
 
 from lossatlas import schema
 from lossatlas.charts import encode_chart
-from lossatlas.engine import Engine, Plan
+from lossatlas.engine import Engine, Plan, StreamingMetric
 from lossatlas.engine.memory import find_memory_limit
 from lossatlas.jobs.estimate import Estimate, measure_peak_bytes
 from lossatlas.jobs.follow_trajectory import follow_trajectory, is_followed, summarise_trajectory
@@ -25,12 +26,14 @@ from lossatlas.jobs.sampling import SUSTAINED
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.survey_cost import Left, SurveyCost, count_points_left
 from lossatlas.measures import measure_survey
+from lossatlas.metrics import group_by_computation
+from lossatlas.pools import Pool
 from lossatlas.recipes import SurveyConfig, complete
 from lossatlas.recipes.survey import SurveyRecipe, build_survey
 from lossatlas.rundir import CHART, SUMMARY, SURVEY, RunDirectory
 from lossatlas.studies import histogram_weights
 from lossatlas.surveying import SurveyStore
-from lossatlas.surveying.arrays import TILED
+from lossatlas.surveying.arrays import TILED, shape_tile
 from lossatlas.surveying.growth import merge_grid
 from lossatlas.surveying.store import has_description
 
@@ -44,13 +47,25 @@ TYPICAL = 4
 
 def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
     """Survey a chart, evaluate a trajectory on it if there is one, draw the pictures, write the report."""
-    run, reporter = start.run, how.reporter
+    run, spreading = start.run, how.spreading
     recipe = build_survey(start.config, run=run.path if start.continuing else None)
     if start.continuing:
         _check_points(run.path / SURVEY, recipe)
+    else:
+        spreading.check_tasks(*_count_tiles(recipe))
     batches = sum(-(-len(split) // recipe.config.eval_batch_size) for split in recipe.surveyed.values())
-    plan = start.find_plan(recipe.config.plan)
-    engine = recipe.build_engine(plan, evaluations=_likely_points(recipe) * batches)
+    plan, device = start.find_plan(recipe.config.plan), recipe.base.device
+    with spreading.planning(device):
+        engine = recipe.build_engine(plan, evaluations=_likely_points(recipe) * batches)
+    with spreading.open_pool(run.path, device) as pool:
+        return _survey(start, how, recipe, engine, pool)
+
+
+def _survey(
+    start: Start[SurveyConfig], how: Handling, recipe: SurveyRecipe, engine: Engine, pool: Pool | None
+) -> dict[str, Any]:
+    """Make the run directory, fill its store, by the workers of a pool if there is one, and summarise it."""
+    run, reporter = start.run, how.reporter
     start.put_planned(recipe, engine, recipe.extent)
     if (recorded := Plan.from_dict(start.stored("plan", {}))) != engine.plan:
         engine = recipe.build_engine(recorded)  # another process started the run just before
@@ -69,7 +84,7 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
         left = count_points_left(run.path / SURVEY, _likely_points(recipe))
         followed = recipe.site.trajectory is not None and is_followed(store, recipe)
         how.foretell(lambda: _phases(recipe, estimate_cost(recipe, engine), left, followed, how.pictures))
-        how.fill(surveyor, store, "survey", recipe.refinement)
+        how.fill(surveyor, store, "survey", recipe.refinement, pool)
         with store.alone("finish"):
             if run.finished:  # by another process, while this one waited
                 return run.read_json(SUMMARY)
@@ -128,6 +143,16 @@ def _likely_points(recipe: SurveyRecipe) -> int:
     # Without a budget it is not known; surfaces around trained networks take three to six times the coarsest points.
     likely = TYPICAL * int(recipe.refinement.coarsest().sum())
     return min(points, recipe.refinement.budget or likely)
+
+
+def _count_tiles(recipe: SurveyRecipe) -> tuple[int, str, str]:
+    """Count the tiles that can be evaluated at once; returns the number, what they are, and how to have more."""
+    shape = [len(coords) for coords in recipe.grid.values()]
+    regions = prod(-(-n // side) for n, side in zip(shape, shape_tile(shape, recipe.config.tile_points), strict=True))
+    streaming = any(isinstance(metric, StreamingMetric) for metric in recipe.metrics.values())
+    groups = len(recipe.surveyed) * (streaming + len(list(group_by_computation(recipe.metrics))))
+    advice = f", or fewer points in each tile (--tile_points, {recipe.config.tile_points} now)"
+    return regions * groups, "tiles", advice
 
 
 def _phases(

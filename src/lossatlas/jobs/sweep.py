@@ -1,20 +1,26 @@
-"""Sweeps: many runs as one resumable job."""
+"""Sweeps: many runs as one resumable job, one after the other or spread over workers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.jobs.compare import run_compare
 from lossatlas.jobs.connect import run_connect
 from lossatlas.jobs.fit import run_fit
 from lossatlas.jobs.job import Job
+from lossatlas.jobs.pooled_runs import PooledRun, carry_out_pooled
 from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
-from lossatlas.progress import Reporter
+from lossatlas.pools import Pool, is_asked_to_stop
+from lossatlas.progress import Reporter, Silent
 from lossatlas.recipes import Config
+from lossatlas.recipes.opened_run import CONFIGS
+from lossatlas.rundir import SUMMARY, RunDirectory
 
 __all__ = ["JOBS", "carry_out", "run_sweep"]
 
@@ -29,8 +35,9 @@ def run_sweep(
     pictures: bool = False,
     reporter: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
+    pool: Pool | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Carry out runs one after the other; finished ones are not repeated.
+    """Carry out runs, each after those that it needs; finished ones are not repeated.
 
     Args:
         configs: the configurations by name, which is also the name of the run directory.
@@ -38,6 +45,7 @@ def run_sweep(
         pictures: whether to draw pictures and write the report of each run.
         reporter: the reporter of the progress.
         stop: a function that is called after every step and tile; True stops the sweep.
+        pool: the workers that carry out the runs, without pictures and reports; None does so here, one after the other.
 
     Returns:
         The summaries by name.
@@ -47,21 +55,51 @@ def run_sweep(
         CannotFinish: some of the runs could not be finished; all others are finished.
         Interrupted: ``stop`` returned True.
     """
-    summaries, failed = {}, []
-    for index, (name, config) in enumerate(configs.items()):
-        if reporter is not None:
-            reporter.say(f"{name} ({index + 1} of {len(configs)})")
-        try:
-            summaries[name] = carry_out(config, out / name, pictures=pictures, reporter=reporter, stop=stop)
-        except CannotFinish as error:
-            failed.append(f"{name} ({error})")
-        except BadInput as error:
-            if not failed:
-                raise
-            failed.append(f"{name} ({error})")  # its input may be a run that could not be finished
+    reporter = reporter if reporter is not None else Silent()
+    failed: dict[str, Exception] = {}
+    for name, error in (
+        _carry_out_here(configs, out, pictures, reporter, stop)
+        if pool is None
+        else _carry_out_there(configs, out, reporter, stop, pool)
+    ):
+        if isinstance(error, BadInput) and not failed:
+            raise error
+        if error is not None and not isinstance(error, CannotFinish | BadInput):
+            raise error
+        if error is not None:
+            failed[name] = error  # also bad input: it may be a run that could not be finished
     if failed:
-        raise CannotFinish(f"{len(failed)} of {len(configs)} runs could not be finished: {'; '.join(failed)}")
-    return summaries
+        told = "; ".join(f"{name} ({error})" for name, error in failed.items())
+        raise CannotFinish(f"{len(failed)} of {len(configs)} runs could not be finished: {told}")
+    return {name: RunDirectory(out / name).read_json(SUMMARY) for name in configs}
+
+
+Ended = Iterator[tuple[str, Exception | None]]
+"""The names of runs that have ended, with what ended them; None where they are finished."""
+
+
+def _carry_out_here(
+    configs: Mapping[str, Config], out: Path, pictures: bool, reporter: Reporter, stop: Callable[[], bool]
+) -> Ended:
+    for index, (name, config) in enumerate(configs.items()):
+        reporter.say(f"{name} ({index + 1} of {len(configs)})")
+        try:
+            carry_out(config, out / name, pictures=pictures, reporter=reporter, stop=stop)
+        except (BadInput, CannotFinish) as error:
+            yield name, error
+        else:
+            yield name, None
+
+
+def _carry_out_there(
+    configs: Mapping[str, Config], out: Path, reporter: Reporter, stop: Callable[[], bool], pool: Pool
+) -> Ended:
+    runs = {name: PooledRun(config, out / name) for name, config in configs.items()}
+    for ended, (name, error) in enumerate(
+        carry_out_pooled(pool, runs, reporter=reporter, phase="study", stop=stop), start=1
+    ):
+        reporter.say(f"{name} {'is finished' if error is None else 'could not be finished'} ({ended} of {len(runs)})")
+        yield name, error
 
 
 def carry_out(
@@ -71,3 +109,15 @@ def carry_out(
     job = next((job for job in JOBS if isinstance(config, job.config)), None)
     assert job is not None, f"no job for a {type(config).__name__}"
     return job(config, out, resume=True, pictures=pictures, reporter=reporter, stop=stop)
+
+
+def carry_out_settings(verb: str, settings: str, out: str) -> None:
+    """Start or resume a run, in a worker, and draw nothing.
+
+    Args:
+        verb: what makes the run.
+        settings: its flat configuration, as YAML.
+        out: its directory.
+    """
+    config = CONFIGS[verb].from_flat(yaml.safe_load(settings))
+    carry_out(config, Path(out), pictures=False, reporter=None, stop=is_asked_to_stop)

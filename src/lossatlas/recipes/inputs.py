@@ -14,7 +14,7 @@ from lossatlas.provenance import InputPlace
 from lossatlas.rundir import RunDirectory
 from lossatlas.specs import NetworkSpec
 
-__all__ = ["NETWORKS", "change_paths", "find_inputs", "locate_inputs", "respell_inputs"]
+__all__ = ["NETWORKS", "change_paths", "find_inputs", "list_paths", "locate_inputs", "respell_inputs"]
 
 NETWORKS = {"checkpoint", "trajectory", "between", "run", "runs", "networks", "init_from", "start"}
 """The settings that name networks in files, folders or runs."""
@@ -157,6 +157,11 @@ def _paths(name: str, value: Any) -> list[str]:
 
     change_paths(name, value, note)
     return found
+
+
+def list_paths(flat: Mapping[str, Any]) -> set[str]:
+    """List the paths that a flat configuration names, whether or not they exist."""
+    return {path for name, value in flat.items() for path in _paths(name, value)}
 
 
 def change_paths(name: str, value: Any, change: Callable[[str], str]) -> Any:

@@ -95,14 +95,16 @@ class OpenedRun:
     Args:
         path: the run directory.
         advice: the advice in the message if the path is not that of a run.
+        device: the device to compute on, instead of the one that the run states.
 
     Raises:
         BadInput: the path is not that of a run.
     """
 
-    def __init__(self, path: Path | str, advice: str = "name a run directory") -> None:
+    def __init__(self, path: Path | str, advice: str = "name a run directory", device: str | None = None) -> None:
         self.directory = RunDirectory(path)
         self.directory.check(advice)
+        self._device = device
 
     def __repr__(self) -> str:
         return write_repr(self, lambda: repr(str(self.path)))
@@ -186,7 +188,8 @@ class OpenedRun:
         """
         kind = CONFIGS[self.verb]
         try:
-            return kind.from_flat(self.find_settings(needed))
+            device = {} if self._device is None else {"device": self._device}
+            return kind.from_flat({**self.find_settings(needed), **device})
         except NotSettings as error:
             raise BadInput(
                 f"{self.path} has a config.yaml that cannot be read ({error}); make the run again"

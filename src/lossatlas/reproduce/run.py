@@ -14,13 +14,16 @@ from lossatlas.data import find_data_options
 from lossatlas.engine.planning import check_plan
 from lossatlas.errors import BadInput, Interrupted, make_unknown_error
 from lossatlas.files.reading import resolve_path
+from lossatlas.jobs.spreading import NOWHERE, Spreading
 from lossatlas.jobs.sweep import run_sweep
+from lossatlas.pools import Pool
 from lossatlas.progress import Reporter, Silent
 from lossatlas.provenance import list_versions
 from lossatlas.recipes import Config, FitConfig, ProblemConfig, TrainConfig, list_differences
 from lossatlas.recipes.fit import build_fit
 from lossatlas.recipes.inputs import NETWORKS, change_paths
 from lossatlas.recipes.opened_run import OpenedRun
+from lossatlas.recipes.problem import find_device
 from lossatlas.recipes.train import build_train
 from lossatlas.reproduce.study import SCALES, Run, Study
 from lossatlas.rundir import SUMMARY, RunDirectory
@@ -42,6 +45,7 @@ def run_study(
     overwrite: bool = False,
     reporter: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
+    spreading: Spreading = NOWHERE,
 ) -> dict[str, Any]:
     """Carry out a study's runs and make its pictures and tables.
 
@@ -56,6 +60,7 @@ def run_study(
         overwrite: replace a study that is there.
         reporter: the reporter of the progress.
         stop: a function that is called after every step and tile; True stops the study.
+        spreading: over which workers the runs are spread.
 
     Returns:
         The summaries of the runs by name; ``results.md`` and PNG files are in ``out``.
@@ -74,8 +79,17 @@ def run_study(
         )
     configs = state_runs(study, scale, folder, device, plan)
     stated = {"study": study.title, "scale": scale, "runs": {key: config.flat() for key, config in configs.items()}}
-    with closing(_begun(RunDirectory(out), study, configs, stated, resume=resume, overwrite=overwrite)) as run:
-        return _carried_out(run, study, scale, configs, reporter, stop)
+    run = RunDirectory(out)
+    run.recover()
+    if not (resume and run.exists):
+        run.check_free(overwrite=overwrite)
+        spreading.check_tasks(len(configs), "runs", "")
+        _check(configs)
+    with (
+        spreading.open_pool(out, find_device(device)) as pool,
+        closing(_begun(run, study, configs, stated, resume=resume, overwrite=overwrite)),
+    ):
+        return _carried_out(run, study, scale, configs, reporter, stop, pool)
 
 
 def _begun(
@@ -83,13 +97,10 @@ def _begun(
     overwrite: bool,
 ) -> RunDirectory:  # fmt: skip
     """Open and lock the directory of a study that is started or resumed."""
-    run.recover()
     if resume and run.exists:
         _check_same(OpenedRun(run.path, "it cannot be resumed; choose another --out"), stated)
         run.claim()
     else:
-        run.check_free(overwrite=overwrite)
-        _check(configs)
         provenance = {"versions": list_versions(), "study": study.title}
         run.begin(yaml.safe_dump(stated, sort_keys=False), provenance, replace=overwrite)
     return run
@@ -97,13 +108,13 @@ def _begun(
 
 def _carried_out(
     run: RunDirectory, study: Study, scale: str, configs: Mapping[str, Config], reporter: Reporter,
-    stop: Callable[[], bool],
+    stop: Callable[[], bool], pool: Pool | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Carry out a study's runs and write its pictures and tables; returns the summaries."""
     out = run.path
     try:
         linked = {key: _linked(config, configs, out / RUNS) for key, config in configs.items()}
-        summaries = run_sweep(linked, out / RUNS, reporter=reporter, stop=stop)
+        summaries = run_sweep(linked, out / RUNS, reporter=reporter, stop=stop, pool=pool)
     except Interrupted as error:
         raise Interrupted(f"interrupted in the study; continue with --out {out} --resume") from error
     runs = {key: Run(config, summaries[key], out / RUNS / key) for key, config in configs.items()}

@@ -344,7 +344,11 @@ class SurveyStore:
             wanted: which points of the grid; default all.
             listen: called again and again where many tiles are looked through; may raise.
         """
-        return Work(self._arrays, name_marks(split, group), wanted, listen)
+        return self.work_of(name_marks(split, group), wanted, listen)
+
+    def work_of(self, marks: str, wanted: Mask | None = None, listen: Callable[[], None] = lambda: None) -> Work:
+        """What is still to be evaluated, by the name of the array that says what is, see :meth:`work`."""
+        return Work(self._arrays, marks, wanted, listen)
 
     def write(
         self,

@@ -6,7 +6,7 @@ import json
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from lossatlas.engine import (
     warn_of_groups,
 )
 from lossatlas.engine.machine import name_machine
+from lossatlas.engine.memory import ran_out_of_memory, release_memory
 from lossatlas.errors import BadInput, CannotFinish, Caution
 from lossatlas.losses import Loss
 from lossatlas.metrics import check_computations, choose_metrics
@@ -274,11 +275,7 @@ class Surveyor:
 
     def chunks(self) -> dict[str, int]:
         """The groups of metrics, and how many points each is evaluated at in one go."""
-        plan = self.engine.plan
-        return {
-            group.name: plan.evaluate.points if group.computation is None else plan.derivatives.points
-            for group in self._groups
-        }
+        return {group.name: self._count_together(group) for group in self._groups}
 
     def at(self, points: Tensor, split: str, group: str) -> dict[str, Tensor]:
         """The metrics of a group at coordinates (P, d), (P,) or (P, k) each, float64 on the CPU."""
@@ -322,6 +319,27 @@ class Surveyor:
         elif schema.MEASURED in store.begun:  # refined once, and now evaluated everywhere
             store.put(schema.MEASURED, np.ones(store.shape, dtype=bool), MEASURED_ATTRIBUTES)
         self._tell_of_unresolved()
+
+    def take_unresolved(self) -> list[tuple[str, str, int, int]]:
+        """What was evaluated since the last call: per split and group the points that are less exact, and all.
+
+        A worker hands it to its head, which takes it by :meth:`count_unresolved`.
+        """
+        found = [(*key, *counts) for key, counts in self._unresolved.items()]
+        self._unresolved = {}
+        return found
+
+    def count_unresolved(self, split: str, group: str, unresolved: int, points: int) -> None:
+        """Count points whose results are less exact than was asked for.
+
+        Args:
+            split: its name.
+            group: of metrics.
+            unresolved: how many more of these there are.
+            points: among how many.
+        """
+        before = self._unresolved.get((split, group), (0, 0))
+        self._unresolved[split, group] = before[0] + unresolved, before[1] + points
 
     def _tell_of_unresolved(self) -> None:
         """Warn of points whose results are less exact than was asked for, once for each split and group."""
@@ -403,6 +421,46 @@ class Surveyor:
         return int(claim.missing.sum())
 
     def _at(self, points: Tensor, split_name: str, group: Group) -> dict[str, Tensor]:
+        """The metrics of a group at points, in smaller chunks from the first time that the memory does not hold one.
+
+        Other processes took it since the plan was measured, or the device is a smaller one.
+        """
+        before = self._count_together(group)
+        while True:
+            try:
+                found = self._find(points, split_name, group)
+                break
+            except Exception as error:
+                if not ran_out_of_memory(error) or not self._halve_chunks(group):
+                    raise
+            release_memory(self.engine.network.device)  # here, where the error does not hold tensors any more
+        if (now := self._count_together(group)) < before:
+            warnings.warn(
+                f"the memory of {name_machine(self.engine.network.device)} does not hold {before} points at a time "
+                f"({group.name}); from now on {count_things(now, 'point')} there",
+                Caution,
+                stacklevel=2,
+            )
+        return found
+
+    def _count_together(self, group: Group) -> int:
+        """How many points a group is evaluated at in one go."""
+        plan = self.engine.plan
+        return plan.evaluate.points if group.computation is None else plan.derivatives.points
+
+    def _halve_chunks(self, group: Group) -> bool:
+        """Have half as many points of a group evaluated in one go; False where it is one point already."""
+        plan, half = self.engine.plan, self._count_together(group) // 2
+        if half == 0:
+            return False
+        if group.computation is None:
+            plan = replace(plan, evaluate=replace(plan.evaluate, points=half))
+        else:
+            plan = replace(plan, derivatives=replace(plan.derivatives, points=half))
+        self.engine = Engine(self.engine.network, plan)
+        return True
+
+    def _find(self, points: Tensor, split_name: str, group: Group) -> dict[str, Tensor]:
         split = self._splits[split_name]
         coefficients = self.chart.mixture(points, self._controls)
         if group.computation is None:
@@ -420,9 +478,8 @@ class Surveyor:
         assert group.computation is not None
         split = self._splits[split_name]
         made = run_computation(group.name, partial(group.computation, derivatives))
-        unresolved, counted = self._unresolved.get((split_name, group.name), (0, 0))
-        unresolved += run_computation(group.name, partial(group.computation.count_unresolved, made))
-        self._unresolved[split_name, group.name] = unresolved, counted + points
+        unresolved = run_computation(group.name, partial(group.computation.count_unresolved, made))
+        self.count_unresolved(split_name, group.name, unresolved, points)
         found = {}
         for (name, metric), length in zip(group.metrics.items(), group.quantities.values(), strict=True):
             shape = (points,) if length is None else (points, length)

@@ -123,16 +123,17 @@ class Work:
         self.given_up[start_of(tile)] = reason
 
     def tell_given_up(self) -> list[str]:
-        """The tiles that were given up with their coordinates, in words."""
-        steps = self.arrays.tile
-        told = []
-        for start, reason in self.given_up.items():
-            ends = (
-                f"{axis} {coords[a]:.4g} to {coords[min(a + step, len(coords)) - 1]:.4g}"
-                for (axis, coords), a, step in zip(self.arrays.grid.items(), start, steps, strict=True)
-            )
-            told.append(f"{self.marks.rpartition('/')[2]} at {', '.join(ends)} ({reason})")
-        return told
+        """The tiles that were given up with their coordinates and the reason, in words."""
+        found = ((self.tell(tile), self.given_up.get(start_of(tile))) for tile in self.arrays.tiles())
+        return [f"{told} ({reason})" for told, reason in found if reason is not None] if self.given_up else []
+
+    def tell(self, tile: Tile) -> str:
+        """A tile with its coordinates, in words."""
+        ends = (
+            f"{axis} {coords[side.start]:.4g} to {coords[side.stop - 1]:.4g}"
+            for (axis, coords), side in zip(self.arrays.grid.items(), tile, strict=True)
+        )
+        return f"{self.marks.rpartition('/')[2]} at {', '.join(ends)}"
 
     @property
     def is_done(self) -> bool:

@@ -1,0 +1,256 @@
+"""How the work of a job is spread over workers, and the tiles of a survey that are handed to them.
+
+The command that a user starts is the *head*. It claims tiles, has each evaluated by a worker of a pool, and claims the
+next one; workers open the run from its own record and write into its store. What is lost with a worker is the tile that
+it had, which another one evaluates.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lossatlas.describing import count_things
+from lossatlas.errors import BadInput, Caution, LossatlasError
+from lossatlas.files.reading import resolve_path
+from lossatlas.pools import Outcome, Pool, PoolOptions, Task, open_pool
+from lossatlas.recipes.opened_run import OpenedRun
+from lossatlas.rundir import SURVEY
+from lossatlas.surveying import Surveyor, SurveyStore
+from lossatlas.surveying.executor import MOST_LOSSES, Executor
+from lossatlas.surveying.tile_source import Claim
+
+__all__ = ["NOWHERE", "PooledTiles", "Spreading", "evaluate_tile"]
+
+POLL = 0.1
+"""Seconds between questions whether the run is to stop, while workers work."""
+ALONE = "none"
+"""The executor that is none: this process works by itself."""
+LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class Spreading:
+    """Over which workers a job is spread; none of this changes its result, but for the threads of a new plan."""
+
+    executor: str = ALONE
+    """The kind of pool (``lossatlas.pools.POOLS``), or ``none`` for this process alone."""
+    workers: int | None = None
+    """The number of workers; None for one per GPU, or else per core."""
+    ray_address: str | None = None
+    """The address of the Ray cluster to work on; None starts one on this machine."""
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise BadInput(f"workers is {self.workers}; expected at least 1")
+        if self.workers is not None and self.executor == ALONE:
+            object.__setattr__(self, "executor", LOCAL)
+        if self.ray_address is not None and self.executor != "ray":
+            raise BadInput(
+                f"ray_address is the address of a Ray cluster, and the executor is {self.executor}; add --executor ray"
+            )
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether this process works by itself."""
+        return self.executor == ALONE
+
+    def count_workers(self, device: torch.device) -> int:
+        """The number of workers on a device."""
+        if self.workers is not None:
+            return self.workers
+        return torch.cuda.device_count() if device.type == "cuda" and device.index is None else torch.get_num_threads()
+
+    def check_tasks(self, tasks: int, what: str, advice: str) -> None:
+        """Refuse more workers than there is work for.
+
+        Args:
+            tasks: the number of pieces that are worked on at once, at most.
+            what: what these are, in the plural.
+            advice: how to have more of them, for the message.
+
+        Raises:
+            BadInput: some workers would have nothing to do.
+        """
+        if self.workers is not None and not self.is_alone and self.workers > tasks:
+            raise BadInput(
+                f"{self.workers} workers are more than the {tasks} {what} that there are; give at most "
+                f"--workers {tasks}{advice}"
+            )
+
+    def share_threads(self, device: torch.device) -> int:
+        """The number of torch's threads that a worker has of those of this process."""
+        threads = torch.get_num_threads()
+        return threads if self.is_alone else max(1, threads // self.count_workers(device))
+
+    @contextmanager
+    def planning(self, device: torch.device) -> Iterator[int]:
+        """While entered, torch has a worker's share of its threads, so that a plan is made for that; yields the share."""
+        before, share = torch.get_num_threads(), self.share_threads(device)
+        torch.set_num_threads(share)
+        try:
+            yield share
+        finally:
+            torch.set_num_threads(before)
+
+    @contextmanager
+    def open_pool(self, folder: Path, device: torch.device) -> Iterator[Pool | None]:
+        """Workers that can do what this process can, while entered; None where it works by itself.
+
+        Args:
+            folder: the directory that all workers share; it need not exist yet.
+            device: what they compute on.
+
+        Raises:
+            BadInput: they cannot be started or reached, do not see the folder, or run something else.
+        """
+        if self.is_alone:
+            yield None
+            return
+        options = PoolOptions(
+            workers=self.count_workers(device),
+            threads=self.share_threads(device),
+            folder=resolve_path(folder),
+            device=str(device),
+            ray_address=self.ray_address,
+        )
+        with open_pool(self.executor, options) as pool:
+            yield pool
+
+
+NOWHERE = Spreading()
+"""The spreading over nothing but this process."""
+
+
+class PooledTiles(Executor):
+    """Has tiles evaluated by the workers of a pool, as many at once as it has workers.
+
+    A tile whose worker is lost is evaluated by another one, :data:`MOST_LOSSES` times in all; then it is given up.
+
+    Args:
+        pool: the workers.
+        directory: the run directory, from which they open the survey.
+        surveyor: that of the head, which tells in the end what is less exact than was asked for.
+        say: told in one line of each worker that was lost.
+    """
+
+    def __init__(self, pool: Pool, directory: Path, surveyor: Surveyor, say: Callable[[str], None]) -> None:
+        self._pool = pool
+        self._directory = resolve_path(directory)
+        self._surveyor = surveyor
+        self._say = say
+        self._losses: Counter[str] = Counter()
+
+    def run(self, evaluate: Callable[[Claim], int], claims: Iterator[Claim]) -> Generator[int, None, None]:
+        """Have workers evaluate claims; what ``evaluate`` would do here, they do there."""
+        held: dict[str, Claim] = {}
+        try:
+            while True:
+                while len(held) < self._pool.count and (claim := next(claims, None)) is not None:
+                    task = self._describe(claim)
+                    held[task.name] = claim
+                    self._pool.submit(task)
+                if not held:
+                    return
+                outcomes = self._pool.wait(POLL)
+                if not outcomes:
+                    yield 0  # so that whoever wants the run to stop is asked
+                for outcome in outcomes:
+                    if outcome.task.name in held and (count := self._conclude(outcome, held)):
+                        yield count
+        finally:
+            for claim in held.values():
+                claim.release()
+
+    def _describe(self, claim: Claim) -> Task:
+        missing = None if claim.missing.all() else np.flatnonzero(claim.missing).tolist()
+        arguments = {
+            "run": str(self._directory),
+            "device": self._surveyor.engine.network.device.type,
+            "marks": claim.work.marks,
+            "tile": [[side.start, side.stop] for side in claim.tile],
+            "missing": missing,
+        }
+        return Task(claim.work.tell(claim.tile), "lossatlas.jobs.spreading:evaluate_tile", arguments)
+
+    def _conclude(self, outcome: Outcome, held: dict[str, Claim]) -> int:
+        """Release the tile of a task that has ended, or have it evaluated once more; returns the points done."""
+        name = outcome.task.name
+        for caution in outcome.cautions:
+            warnings.warn(caution, Caution, stacklevel=2)
+        if outcome.error is not None:
+            raise _locate(outcome.error, name)
+        if not outcome.lost:
+            for counted in outcome.value["unresolved"]:
+                self._surveyor.count_unresolved(*counted)
+            held.pop(name).release()
+            return int(outcome.value["points"])
+        self._losses[name] += 1
+        who = outcome.worker.name if outcome.worker is not None else "a worker"
+        if (times := self._losses[name] + held[name].losses) < MOST_LOSSES:
+            self._say(f"{who} was lost ({outcome.lost}); its tile, {name}, is evaluated again")
+            self._pool.submit(outcome.task)
+            return 0
+        held.pop(name).give_up(f"{count_things(times, 'worker')} were lost over it, the last one {outcome.lost}")
+        self._say(f"{who} was lost ({outcome.lost}); its tile, {name}, is given up")
+        return 0
+
+
+def _locate(error: Exception, tile: str) -> Exception:
+    """An error that a worker raised, with the tile at which it did."""
+    if not isinstance(error, LossatlasError):
+        return error
+    located = type(error)(f"{error} (a worker, at {tile})")
+    located.__cause__ = error
+    return located
+
+
+def evaluate_tile(
+    run: str, device: str, marks: str, tile: list[list[int]], missing: list[int] | None
+) -> dict[str, Any]:
+    """Evaluate a tile that the head has claimed, in a worker.
+
+    Args:
+        run: the run directory.
+        device: ``cpu`` or ``cuda``.
+        marks: the array that says which points are evaluated.
+        tile: the start and the stop of each side.
+        missing: the points of the tile that are missing, as numbers in the order of rows; None for all.
+
+    Returns:
+        The number of ``points``, and the ``unresolved`` ones per split and group of metrics.
+    """
+    surveyor, store = _open_survey(run, device)
+    place = tuple(slice(*side) for side in tile)
+    mask = np.full([side.stop - side.start for side in place], missing is None)
+    mask.reshape(-1)[missing if missing is not None else []] = True
+    surveyor.take_unresolved()  # of a tile that failed
+    points = surveyor.evaluate(store, Claim(store.work_of(marks), place, mask))
+    return {"points": points, "unresolved": surveyor.take_unresolved()}
+
+
+@cache
+def _open_survey(run: str, device: str) -> tuple[Surveyor, SurveyStore]:
+    """The surveyor and the store of a run, opened from its own record.
+
+    Raises:
+        BadInput: data or network have changed since, or are others here.
+    """
+    opened = OpenedRun(run, device=device)
+    engine = opened.engine
+    torch.set_num_threads(engine.plan.threads)
+    surveyor = opened.recipe.build_surveyor(engine)
+    chart = surveyor.chart
+    wanted: Mapping[str, Any] = dict.fromkeys(chart.axes, np.empty(0))
+    store = SurveyStore(opened.path / SURVEY, wanted, {"chart": chart.fingerprint()}, joined=True)
+    surveyor.check(store)
+    return surveyor, store
