@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import platform
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
-__all__ = ["DATA", "FORMAT", "MARK", "MOST_THREADS", "InputPlace", "Provenance", "list_versions"]
+__all__ = ["DATA", "FORMAT", "MARK", "MOST_THREADS", "InputPlace", "Provenance", "fingerprint_code", "list_versions"]
 
 FORMAT = "lossatlas run 2"
 """The mark by which a directory is recognised as a run, with the number of the format."""
@@ -27,6 +30,24 @@ def list_versions() -> dict[str, str]:
         with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
     return found
+
+
+@cache
+def fingerprint_code() -> str:
+    """Hash lossatlas's own source files: names and contents of all modules, wherever the package lies.
+
+    Two processes with equal versions may run different code, of a working copy that somebody edits. The hash is made
+    once in a process, which keeps the code that it has imported.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    package = Path(__file__).parent
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(path.relative_to(package).as_posix() for path in package.rglob("[!.]*.py")):
+        content = (package / name).read_bytes()
+        digest.update(f"{name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

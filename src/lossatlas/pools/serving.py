@@ -1,0 +1,108 @@
+"""What a worker does, whatever kind of pool it belongs to: prepare, carry out one task after another, and tell how."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from lossatlas.errors import Caution
+from lossatlas.pools.devices import name_device_kind
+from lossatlas.pools.envelope import Envelope, tell_host
+from lossatlas.pools.errors import make_error, write_error
+from lossatlas.pools.pool import Outcome, Task, Worker
+from lossatlas.registry import load_callable
+from lossatlas.settling import settle_process
+from lossatlas.users_code import call_user_code
+
+__all__ = ["ask_to_stop", "carry_out", "is_asked_to_stop", "prepare", "read_reply"]
+
+_asked = False
+
+
+def is_asked_to_stop() -> bool:
+    """Whether this worker was asked to stop; a task asks between its steps, and raises or returns early then."""
+    return _asked
+
+
+def ask_to_stop() -> None:
+    """Let :func:`is_asked_to_stop` answer that it was."""
+    global _asked
+    _asked = True
+
+
+def prepare(envelope: Envelope, name: str) -> dict[str, Any]:
+    """Check that this process can do what the one that gives the tasks can do, and settle it.
+
+    Args:
+        envelope: what has to be shared.
+        name: the name of this worker.
+
+    Returns:
+        The :class:`Worker` that this process is, in JSON's types.
+
+    Raises:
+        BadInput: something differs; the first difference is named.
+    """
+    envelope.check(f"{name} (process {os.getpid()} on {tell_host()})")
+    os.chdir(envelope.folder)
+    envelope.adopt_path()
+    settle_process()
+    import torch
+
+    torch.set_num_threads(envelope.threads)
+    return asdict(Worker(name, tell_host(), os.getpid(), name_device_kind(envelope.device)))
+
+
+def carry_out(function: str, arguments: Mapping[str, Any], threads: int) -> dict[str, Any]:
+    """Call a task's function, and tell how it went.
+
+    Args:
+        function: ``package.module:function``.
+        arguments: by keyword.
+        threads: the number of torch's threads that the task begins with.
+
+    Returns:
+        The reply, in JSON's types, for :func:`read_reply`.
+    """
+    import torch
+
+    torch.set_num_threads(threads)  # the last task may have taken another number
+    reply: dict[str, Any]
+    with _note_cautions() as cautions:
+        try:
+            value = call_user_code(load_callable("task", function), **arguments)
+            json.dumps(value)
+            reply = {"value": value}
+        except BaseException as error:  # a KeyboardInterrupt, too: nobody sits at the keyboard of a worker
+            reply = {"error": write_error(error)}
+    return reply | {"cautions": cautions}
+
+
+def read_reply(task: Task, worker: Worker, reply: Mapping[str, Any]) -> Outcome:
+    """Make an outcome of a worker's reply."""
+    written = reply.get("error")
+    error = make_error(written, f"{worker.name} on {worker.host}, at {task.name}") if written else None
+    return Outcome(task, worker, reply.get("value"), error, cautions=tuple(reply["cautions"]))
+
+
+@contextmanager
+def _note_cautions() -> Iterator[list[str]]:
+    """While entered, the text of each :class:`Caution` is noted once instead of being shown."""
+    noted: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", Caution)
+        show = warnings.showwarning
+
+        def note(message: Warning | str, category: type[Warning], *where: Any, **how: Any) -> None:
+            if not issubclass(category, Caution):
+                show(message, category, *where, **how)
+            elif (line := str(message)) not in noted:
+                noted.append(line)
+
+        warnings.showwarning = note
+        yield noted
