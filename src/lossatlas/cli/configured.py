@@ -33,7 +33,14 @@ if TYPE_CHECKING:
     from lossatlas.jobs.estimate import Estimate
     from lossatlas.jobs.job import Job
 
-__all__ = ["ConfiguredVerb", "RunOptions", "format_numbers", "lend_problem", "lend_problem_of", "print_place"]
+__all__ = [
+    "ConfiguredVerb",
+    "RunOptions",
+    "format_numbers",
+    "lend_problem",
+    "lend_problem_of",
+    "print_place",
+]
 
 C = TypeVar("C", bound=Config)
 R = TypeVar("R", bound="RunOptions")

@@ -139,8 +139,18 @@ PANELS = (
     ),
     Panel(
         title="How it runs",
-        common=("preset", "config", "device", "resume", "dry_run"),
-        rare=("print_config", "plan", "memory", "precision", "tile_points", "checkpoint_seconds"),
+        common=("preset", "config", "device", "workers", "resume", "dry_run"),
+        rare=(
+            "executor",
+            "ray_address",
+            "claims",
+            "print_config",
+            "plan",
+            "memory",
+            "precision",
+            "tile_points",
+            "checkpoint_seconds",
+        ),
     ),
     Panel(title="Output", common=("out", "overwrite", "pictures")),
 )

@@ -28,6 +28,8 @@ RENAMED = {
     "path": ("trajectory",),
 }
 """By names that options had, or that one may look for, what they are called."""
+SPREAD = ("executor", "workers", "ray_address", "claims")
+"""Options of verbs whose work can be spread over workers."""
 TYPES = {
     int: "a whole number",
     float: "a number",
@@ -69,7 +71,9 @@ def _explain_unknown_option(error: UnknownOptionError) -> str:
     renamed = [f"--{name}" for name in RENAMED.get(whole, ()) if f"--{name}" in names]
     head, dot, last = whole.rpartition(".")
     positive = f"--{head}{dot}{last.removeprefix('no_')}"
-    if renamed:
+    if whole in SPREAD:
+        hint = "its work is one piece; lossatlas survey, compare and reproduce have tiles or runs for workers"
+    elif renamed:
         hint = f"expected {' or '.join(renamed)}"
     elif last.startswith("no_") and positive in names:
         hint = f"expected {positive}, with {NONE} for an empty list"

@@ -186,7 +186,7 @@ def _surveys(
     config: CompareConfig, tasks: Sequence[ComparedSurvey], run: RunDirectory, how: Handling, pool: Pool | None
 ) -> dict[tuple[str, tuple[int, ...]], xr.Dataset]:
     """Carry out the surveys that are not finished; returns all by their kind and the indices of their networks."""
-    surveys: dict[str, PooledRun] = {}
+    surveys: dict[str, PooledRun[SurveyConfig]] = {}
     plans: dict[int, str] = {}
     for task in tasks:
         place = run.path / SURVEYS / task.name
@@ -208,7 +208,7 @@ def _surveys(
     return {(task.kind, task.places): read_survey(surveys[task.name].out / SURVEY) for task in tasks}
 
 
-def _carry_out_here(surveys: Mapping[str, PooledRun], how: Handling) -> None:
+def _carry_out_here(surveys: Mapping[str, PooledRun[SurveyConfig]], how: Handling) -> None:
     """Carry out surveys one after the other."""
     for index, survey in enumerate(surveys.values()):
         how.reporter.progress("compare", index / len(surveys), {})

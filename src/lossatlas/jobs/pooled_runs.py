@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import yaml
 
@@ -27,8 +28,11 @@ GRACE = 60.0
 """Seconds that runs have to write a checkpoint and stop when they are asked to."""
 
 
+C = TypeVar("C", bound=Config, covariant=True)
+
+
 @dataclass(frozen=True)
-class PooledRun:
+class PooledRun(Generic[C]):
     """A run that a worker carries out.
 
     Attributes:
@@ -36,10 +40,10 @@ class PooledRun:
         out: Its directory.
     """
 
-    config: Config
+    config: C
     out: Path
 
-    def needs(self, other: PooledRun) -> bool:
+    def needs(self, other: PooledRun[Config]) -> bool:
         """Whether an input of this run lies in the directory of another one."""
         place = resolve_path(other.out)
         named = (resolve_path(expand_home(path)) for path in list_paths(self.config.flat()))
@@ -51,7 +55,7 @@ class _Runs:
     """Runs on their way through a pool."""
 
     pool: Pool
-    runs: Mapping[str, PooledRun]
+    runs: Mapping[str, PooledRun[Config]]
     reporter: Reporter
     needs: dict[str, set[str]] = field(init=False)
     """By the name of a run that has not been submitted yet, the runs that it waits for."""
@@ -107,7 +111,7 @@ class _Runs:
 
 
 def carry_out_pooled(
-    pool: Pool, runs: Mapping[str, PooledRun], *, reporter: Reporter, phase: str, stop: Callable[[], bool]
+    pool: Pool, runs: Mapping[str, PooledRun[Config]], *, reporter: Reporter, phase: str, stop: Callable[[], bool]
 ) -> Iterator[tuple[str, Exception | None]]:
     """Carry out runs by the workers of a pool, each when those that it needs are finished; finished ones are kept.
 

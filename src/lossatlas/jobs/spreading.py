@@ -20,9 +20,9 @@ import numpy as np
 import torch
 
 from lossatlas.describing import count_things
-from lossatlas.errors import BadInput, Caution, LossatlasError
+from lossatlas.errors import BadInput, Caution, LossatlasError, make_unknown_error
 from lossatlas.files.reading import resolve_path
-from lossatlas.pools import Outcome, Pool, PoolOptions, Task, open_pool
+from lossatlas.pools import POOLS, Outcome, Pool, PoolOptions, Task, open_pool
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.rundir import SURVEY
 from lossatlas.surveying import Surveyor, SurveyStore
@@ -54,6 +54,8 @@ class Spreading:
             raise BadInput(f"workers is {self.workers}; expected at least 1")
         if self.workers is not None and self.executor == ALONE:
             object.__setattr__(self, "executor", LOCAL)
+        if self.executor not in (ALONE, *POOLS):
+            raise make_unknown_error("executor", self.executor, (ALONE, *POOLS))
         if self.ray_address is not None and self.executor != "ray":
             raise BadInput(
                 f"ray_address is the address of a Ray cluster, and the executor is {self.executor}; add --executor ray"
@@ -93,12 +95,12 @@ class Spreading:
         return threads if self.is_alone else max(1, threads // self.count_workers(device))
 
     @contextmanager
-    def planning(self, device: torch.device) -> Iterator[int]:
-        """While entered, torch has a worker's share of its threads, so that a plan is made for that; yields the share."""
-        before, share = torch.get_num_threads(), self.share_threads(device)
-        torch.set_num_threads(share)
+    def planning(self, device: torch.device) -> Iterator[None]:
+        """While entered, torch has a worker's share of its threads, so that plans are made for that."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.share_threads(device))
         try:
-            yield share
+            yield
         finally:
             torch.set_num_threads(before)
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lossatlas.cli.configured import ConfiguredVerb, RunOptions, format_numbers, print_place
+from lossatlas.cli.configured import ConfiguredVerb, format_numbers, print_place
 from lossatlas.cli.panels import Example
+from lossatlas.cli.spread_options import SpreadRunOptions
 from lossatlas.cli.terminal import say
 from lossatlas.recipes import CompareConfig
 
@@ -19,7 +20,7 @@ __all__ = ["COMPARE"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Options(RunOptions):
+class _Options(SpreadRunOptions):
     out: Path = Path("runs/compare")
     """Directory of the run."""
     pictures: bool = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lossatlas.bounds import Count
 from lossatlas.cli.app import PlainVerb
 from lossatlas.cli.panels import Example, Panel
 from lossatlas.cli.signals import is_asked_to_stop
@@ -22,6 +23,9 @@ def reproduce(
     folder: Path | None = None,
     device: str = "auto",
     plan: str = "auto",
+    executor: str = "none",
+    workers: Count | None = None,
+    ray_address: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
     print_config: bool = False,
@@ -37,10 +41,16 @@ def reproduce(
         device: Device to compute on: auto, cpu, cuda, or cuda:N for one of several GPUs.
         plan: Engine plan of every run: auto, which measures what is fastest, a strategy (see `lossatlas info`), or a
             plan file.
+        executor: Where the workers are that carry out runs side by side: none (this process carries out one after the
+            other), local (processes on this machine), or ray (a Ray cluster).
+        workers: Number of workers, by default one per GPU, or else per core; with --executor none, that many local
+            ones.
+        ray_address: Address of the Ray cluster, as HOST:PORT; by default one is started on this machine.
         resume: Continue the study in --out; finished runs are kept.
         overwrite: Replace the study in --out.
         print_config: Print the settings of every run, and stop.
     """
+    from lossatlas.jobs.spreading import Spreading
     from lossatlas.progress.terminal import RichReporter
     from lossatlas.reproduce import STUDIES
     from lossatlas.reproduce.run import run_study, state_runs
@@ -57,7 +67,7 @@ def reproduce(
     with RichReporter() as reporter:
         run_study(
             chosen, scale, place, folder=folder, device=device, plan=plan, resume=resume, overwrite=overwrite,
-            reporter=reporter, stop=is_asked_to_stop,
+            reporter=reporter, stop=is_asked_to_stop, spreading=Spreading(executor, workers, ray_address),
         )  # fmt: skip
     say(read_text(place / "results.md"), keep="\n")
     say(f"written to {place / 'results.md'}")
@@ -68,7 +78,11 @@ REPRODUCE = PlainVerb(
     reproduce,
     panels=(
         Panel(title="Study", common=("study",)),
-        Panel(title="How it runs", common=("scale", "folder", "device", "plan", "resume", "print_config")),
+        Panel(
+            title="How it runs",
+            common=("scale", "folder", "device", "plan", "workers", "resume", "print_config"),
+            rare=("executor", "ray_address"),
+        ),
         Panel(title="Output", common=("out", "overwrite")),
     ),
     examples=(

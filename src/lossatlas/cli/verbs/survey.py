@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossatlas.cli.app import find_option
-from lossatlas.cli.configured import ConfiguredVerb, RunOptions, format_numbers, lend_problem_of, print_place
+from lossatlas.cli.configured import ConfiguredVerb, format_numbers, lend_problem_of, print_place
 from lossatlas.cli.panels import Example
+from lossatlas.cli.spread_options import SpreadRunOptions
 from lossatlas.cli.terminal import say
 from lossatlas.recipes import SurveyConfig
 
@@ -24,7 +25,7 @@ SITES = ("checkpoint", "trajectory", "between", "run")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Options(RunOptions):
+class _Options(SpreadRunOptions):
     out: Path = Path("runs/survey")
     """Directory of the run."""
     pictures: bool = True

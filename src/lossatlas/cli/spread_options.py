@@ -1,0 +1,29 @@
+"""Options of verbs whose work can be spread over workers."""
+
+# Annotations are evaluated here, not where a subclass is defined: the command line reads them.
+
+from dataclasses import dataclass
+from typing import Any
+
+from lossatlas.bounds import Count
+from lossatlas.cli.configured import RunOptions
+
+__all__ = ["SpreadRunOptions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpreadRunOptions(RunOptions):
+    """How a run is carried out that workers can share."""
+
+    executor: str = "none"
+    """Where workers are: none (this process works alone, or beside others that carry out the same command with
+    --resume), local (processes on this machine), or ray (a Ray cluster)."""
+    workers: Count | None = None
+    """Number of workers, by default one per GPU, or else per core; with --executor none, that many local ones."""
+    ray_address: str | None = None
+    """Address of the Ray cluster, as HOST:PORT; by default one is started on this machine."""
+
+    def handling(self) -> dict[str, Any]:
+        from lossatlas.jobs.spreading import Spreading  # late, because --help does without torch
+
+        return {**super().handling(), "spreading": Spreading(self.executor, self.workers, self.ray_address)}
