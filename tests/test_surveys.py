@@ -38,7 +38,8 @@ from lossatlas.recipes import SurveyConfig, TrainConfig
 from lossatlas.recipes.sites.run import _shown
 from lossatlas.schema import Corner, parse_texts
 from lossatlas.streams import make_generator
-from lossatlas.surveying import Refinement, SurveyStore
+from lossatlas.surveying import Refinement, Surveyor, SurveyStore
+from lossatlas.surveying.tile_source import Claim
 from lossatlas.weights.files import read_state
 
 
@@ -347,13 +348,13 @@ class TestGrowth:
     ) -> None:
         coarse = self.survey(tmp_path / "s")
         visited: list[int] = []
-        evaluate = la.Engine.evaluate
+        evaluate = Surveyor.evaluate
 
-        def counted(engine: la.Engine, coefficients: Tensor, *rest: object) -> dict[str, Tensor]:
-            visited.append(len(coefficients))
-            return evaluate(engine, coefficients, *rest)
+        def counted(surveyor: Surveyor, store: SurveyStore, claim: Claim) -> int:
+            visited.append(evaluate(surveyor, store, claim))
+            return visited[-1]
 
-        monkeypatch.setattr(la.Engine, "evaluate", counted)
+        monkeypatch.setattr(Surveyor, "evaluate", counted)
         fine = self.survey(tmp_path / "s", (9, 5))
         assert sum(visited) == 9 * 5 - 5 * 3, "points that were known were evaluated again"
         whole = self.survey(tmp_path / "other", (9, 5))
@@ -418,7 +419,7 @@ class TestGrowth:
     ) -> None:
         self.survey(tmp_path / "s")
         self.survey(tmp_path / "s", metrics=["loss"])
-        monkeypatch.setattr(la.Engine, "evaluate", None)
+        monkeypatch.setattr(Surveyor, "evaluate", None)
         assert bool(np.isfinite(self.survey(tmp_path / "s")["train_accuracy"]).all())
 
     def test_metrics_are_not_left_out_under_somebody_who_writes_them(self, tmp_path: Path) -> None:

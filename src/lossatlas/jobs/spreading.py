@@ -29,7 +29,7 @@ from lossatlas.surveying import Surveyor, SurveyStore
 from lossatlas.surveying.executor import MOST_LOSSES, Executor
 from lossatlas.surveying.tile_source import Claim
 
-__all__ = ["NOWHERE", "PooledTiles", "Spreading", "evaluate_tile"]
+__all__ = ["NOWHERE", "POLL", "PooledTiles", "Spreading", "evaluate_tile"]
 
 POLL = 0.1
 """Seconds between questions whether the run is to stop, while workers work."""

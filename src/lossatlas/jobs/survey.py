@@ -35,6 +35,7 @@ from lossatlas.studies import histogram_weights
 from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.arrays import TILED, shape_tile
 from lossatlas.surveying.growth import merge_grid
+from lossatlas.surveying.probe import PROBE
 from lossatlas.surveying.store import has_description
 
 __all__ = ["estimate_cost", "put_networks", "run_survey"]
@@ -67,21 +68,22 @@ def _survey(
     """Make the run directory, fill its store, by the workers of a pool if there is one, and summarise it."""
     run, reporter = start.run, how.reporter
     start.put_planned(recipe, engine, recipe.extent)
-    if (recorded := Plan.from_dict(start.stored("plan", {}))) != engine.plan:
-        engine = recipe.build_engine(recorded)  # another process started the run just before
+    if (planned := Plan.from_dict(start.stored("plan", {}))) != engine.plan:
+        engine = recipe.build_engine(planned)  # another process started the run just before
         torch.set_num_threads(engine.plan.threads)
     engine_note = f"engine: {engine.plan.evaluate.strategy} to survey; {engine.plan.reason}"
     how.introduce(recipe.problem, recipe.data, engine_note, *recipe.notes)
     started = time.perf_counter()
     surveyor = recipe.build_surveyor(engine)
-    tiled = {TILED: recipe.config.tile_points}
-    with SurveyStore.of_chart(run.path / SURVEY, recipe.chart, recipe.grid, recorded=tiled, say=reporter.say) as store:
+    recorded = {TILED: recipe.config.tile_points, PROBE: surveyor.probe(recipe.grid).record()}
+    path = run.path / SURVEY
+    with SurveyStore.of_chart(path, recipe.chart, recipe.grid, recorded=recorded, say=reporter.say) as store:
         surveyor.check(store)
         start.reopen()
         with store.alone("beside"):
             run.write_bytes(CHART, encode_chart(recipe.chart))
             put_networks(store, recipe)
-        left = count_points_left(run.path / SURVEY, _likely_points(recipe))
+        left = count_points_left(path, _likely_points(recipe))
         followed = recipe.site.trajectory is not None and is_followed(store, recipe)
         how.foretell(lambda: _phases(recipe, estimate_cost(recipe, engine), left, followed, how.pictures))
         how.fill(surveyor, store, "survey", recipe.refinement, pool)

@@ -44,12 +44,15 @@ from lossatlas.engine.memory import ran_out_of_memory, release_memory
 from lossatlas.errors import BadInput, CannotFinish, Caution
 from lossatlas.losses import Loss
 from lossatlas.metrics import check_computations, choose_metrics
+from lossatlas.metrics.kinds.loss import MeanLoss
 from lossatlas.pictures import Raster
 from lossatlas.problem import Problem
 from lossatlas.progress import count_towards, show_progress
+from lossatlas.streams import make_generator
 from lossatlas.surveying.arrays import Grid, Mask
 from lossatlas.surveying.executor import Executor, InProcess, complete
 from lossatlas.surveying.groups import STREAMING, Group, check_names, find_leading, group_metrics
+from lossatlas.surveying.probe import EXAMPLES, PROBE, Probe
 from lossatlas.surveying.refinement import Refinement
 from lossatlas.surveying.scale import Scale
 from lossatlas.surveying.store import SurveyStore, glance_at
@@ -184,7 +187,7 @@ def survey(
         )  # fmt: skip
         surveyor = Surveyor(engine, chart, given, chosen, eval_batch_size)
         refinement = make_refinement(coords, tolerance, budget)
-        recorded = {PLAN: json.dumps(engine.plan.to_dict())}
+        recorded = {PLAN: json.dumps(engine.plan.to_dict()), PROBE: surveyor.probe(coords).record()}
         with SurveyStore.of_chart(path, chart, coords, recorded=recorded) as store:
             if picture is not None:
                 surveyor.check(store)
@@ -262,6 +265,8 @@ class Surveyor:
         check_computations(engine, metrics, next(iter(splits.values())), self._controls)
         self._unresolved: dict[tuple[str, str], tuple[int, int]] = {}
         """By split and group, the number of points that are less exact than was asked for, and of all."""
+        self._tried: dict[str, list[float]] = {}
+        """By coordinates what the network gave there on a few examples."""
 
     @property
     def _dtype(self) -> type[np.floating[Any]]:
@@ -350,12 +355,32 @@ class Surveyor:
                     words = group.computation.describe_unresolved(f"{unresolved:,} of {count_things(points, 'point')}")
                     warnings.warn(f"{split}: {words}", Caution, stacklevel=3)
 
+    def probe(self, grid: Grid) -> Probe:
+        """What the network gives at the first and at the middle point of a grid, on a few examples."""
+        coords = [[float(axis[at(len(axis))]) for axis in grid.values()] for at in (lambda _: 0, lambda n: n // 2)]
+        return Probe.of(coords, self._try(coords))
+
+    def _try(self, coords: Sequence[Sequence[float]]) -> list[float]:
+        """The mean losses of a few examples at points."""
+        if self._tried.get(key := str(coords)) is None:
+            split = next(iter(self._splits.values()))
+            few = split.subset(min(EXAMPLES, len(split)), make_generator(0, "probe"))
+            points = torch.tensor(coords, dtype=torch.float64)
+            coefficients = self.chart.mixture(points, self._controls)
+            metric = {schema.LOSS: MeanLoss()}
+            found = self.engine.evaluate(coefficients, self._controls, few, metric, self._eval_batch_size)
+            self._tried[key] = found[schema.LOSS].tolist()
+        return self._tried[key]
+
     def check(self, store: SurveyStore) -> None:
-        """Refuse a store whose groups are of other data, settings or metrics; changes nothing.
+        """Refuse a store whose groups are of other data, settings or metrics, or of another network; changes nothing.
 
         Raises:
             BadInput: the first difference.
         """
+        if (recorded := store.attributes.get(PROBE)) is not None:
+            probe = Probe.parse(str(recorded))
+            probe.check(self._try(probe.coords), self.engine.plan.evaluate.precision, "the survey")
         for split_name in self._splits:
             for group in self._groups:
                 store.check(split_name, group.name, group.quantities, self._settings(store, split_name, group))
