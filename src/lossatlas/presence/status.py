@@ -190,22 +190,23 @@ def _count_stores(run: Path, config: dict[str, Any]) -> Iterator[Counted]:
             for folder in list_folders(store):
                 if folder.parent != store:
                     with suppress(LossatlasError, OSError):
-                        yield _count(folder, variables, config)
+                        head = read_head(folder)
+                        if head.data_type == "bool" and VOUCHES in head.attributes:  # others lie beside marks
+                            yield _count(folder, head, variables, config)
 
 
-def _count(folder: Path, variables: dict[str, dict[str, Any]], config: dict[str, Any]) -> Counted:
+def _count(folder: Path, head: ArrayHead, variables: dict[str, dict[str, Any]], config: dict[str, Any]) -> Counted:
     """Return how far one group of metrics is on one split.
 
     Args:
         folder: of the marks.
+        head: their description.
         variables: the attributes of the store's variables, by name.
         config: of the run.
 
     Raises:
-        Unreadable: the marks are damaged.
-        OSError: they are gone again.
+        OSError: the marks are gone again.
     """
-    head = read_head(folder)
     names = head.attributes.get(VOUCHES)
     told = [variables[name] for name in names if name in variables] if isinstance(names, list) else []
     split = next((one["split"] for one in told if isinstance(one.get("split"), str)), "")
@@ -237,7 +238,7 @@ def _count_marked(folder: Path, head: ArrayHead) -> int:
     import numpy as np
     import zarr
 
-    if head.data_type != "bool" or next(find_dangerous_chunks(folder, head), None) is not None:
+    if next(find_dangerous_chunks(folder, head), None) is not None:
         return 0
     try:
         array = zarr.open_array(str(folder.absolute()), mode="r")
