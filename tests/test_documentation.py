@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import runpy
 import shlex
+import subprocess
 import textwrap
 import warnings
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from torch import nn
 import lossatlas as la
 from lossatlas.cli.app import VERBS
 from lossatlas.cli.main import main
+from lossatlas.cli.verbs.survey import SURVEY
 
 ROOT = Path(__file__).parent.parent
 
@@ -157,6 +160,35 @@ def test_the_page_on_sharpness_goes_from_a_checkpoint_to_curvature_a_map_and_a_s
     np.testing.assert_allclose(names["ours"], names["theirs"], rtol=1e-3)
     assert len(names["ours"]) == 2
     assert capsys.readouterr().out.endswith("{:.3f} {:.3f}\n".format(names["ours"][1], names["theirs"][1]))
+
+
+@pytest.mark.skipif("claims" not in {field.name for field in fields(SURVEY._run)}, reason="tiles are locked here")
+def test_the_page_on_many_machines_spreads_a_survey_and_writes_its_scripts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The survey of a laptop by two workers, on a coarser grid; scripts as they stand; what needs more is parsed."""
+    monkeypatch.chdir(tmp_path)
+    for name in "abc":
+        assert main(["train", "--epochs=0.1", f"--out=runs/{name}"]) == 0
+    carried_out = []
+    page = (ROOT / "docs/how-to/many_machines.md").read_text()
+    for line in re.findall(r"^    (lossatlas .*)$", page, flags=re.MULTILINE):
+        _, verb, *tokens = shlex.split(line)
+        if verb == "survey" and "41" in tokens:
+            tokens[tokens.index("41")] = "20"
+            tokens += ["--examples=20", "--plan=loop", "--no_pictures"]
+        elif verb in ("survey", "compare", "reproduce"):
+            tokens.append("--print_config")
+        elif verb == "submit":
+            tokens[tokens.index("--out") + 1] = f"{len(carried_out)}-{tokens[tokens.index('--out') + 1]}"
+        assert main([verb, *tokens]) == 0, (line, capsys.readouterr().err)
+        carried_out.append(verb)
+    assert {"survey", "compare", "reproduce", "submit", "status"} == set(carried_out)
+    assert "runs/big: survey, finished" in capsys.readouterr().out
+    for script in tmp_path.glob("*-job.sh"):
+        subprocess.run(["bash", "-n", script], check=True)
+    (script,) = tmp_path.glob("*-job.py")
+    compile(script.read_text(), str(script), "exec")
 
 
 def _unmeasured(code: str) -> str:
