@@ -36,12 +36,19 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("reproduce", "mpo-fig4"),
         ("reproduce", "im-fig2", "--out", "o"),
     ),
+    "status": (("status", "survey"), ("status", "way", "--json")),
+    "submit": (
+        ("submit", "--scheduler", "parallel", "--out", "o", "--", "survey", "--checkpoint", "t0"),
+        ("submit", "--scheduler", "slurm", "--out", "o", "--", "survey", "--run", "fit"),
+    ),
     "info": (("info",), ("--help",), ("--version",), ("fit", "--help"), ()),
 }
 VERBS = tuple(LINES)
 PLAIN = {
     "view": ("kinds", "out", "title", "export", "pictures", "no_pictures"),
     "reproduce": ("scale", "out", "folder", "device", "plan", "resume", "overwrite", "print_config"),
+    "status": ("json", "help"),
+    "submit": ("scheduler", "workers", "time", "cpus", "gpus", "partition", "account", "out", "overwrite", "resume"),
     "info": ("help", "version", "x"),
 }
 NAMED = {
@@ -118,14 +125,16 @@ def option_trial(rng: random.Random, runs: Path, box: Path, verb: str) -> Trial:
         else:
             name, kind = rng.choice(_options(rng, verb, argv))
             tokens = _given(rng, name, kind)
-            argv += tokens
+            before = verb == "submit" and rng.random() < 0.8  # others are options of the command that is shared
+            spot = 1 if before else len(argv)
+            argv[spot:spot] = tokens
             what.append(" ".join(tokens)[:60])
     if verb in ("train", "fit", "survey", "connect", "compare") and rng.random() < 0.25:
         argv.append("--dry_run")
     if verb not in PLAIN and "--out" not in argv and not any(token.startswith("--out=") for token in argv):
         argv += ["--out", "o"]
     around = rng.choice(SURROUNDINGS) if rng.random() < 0.03 else Surroundings()
-    needs = {"survey", "way"} if verb == "view" else {"t0", "t1", "fit"} & set(line)
+    needs = {"survey", "way"} if verb in ("view", "status") else {"t0", "t1", "fit"} & set(line)
     work = lay_out(box, runs, sorted(needs))
     own = ("o", "o.csv", "runs", "survey" if verb == "view" else "o", *_named_places(argv, work))
     return Trial(f"{verb}: {'; '.join(what)}", tuple(argv), own, around)

@@ -60,6 +60,7 @@ OF_ALL = (
     ("REOPEN",),
     ("view", "RUN", "--no_pictures", "--export", "RUN.csv"),
     ("view", "RUN", "--kinds", "loss"),
+    ("status", "RUN"),
     (*FIT, "--plan", "RUN/provenance.json", *OUT),
     ("fit", "--config", "RUN/config.yaml", "--print_config", *OUT),
 )
