@@ -42,7 +42,6 @@ from lossatlas.presence import (
     read_living,
     read_status,
     record_failure,
-    record_runs,
     records,
 )
 from lossatlas.recipes import CompareConfig, FitConfig, SurveyConfig
@@ -454,18 +453,23 @@ class TestStatus:
         shutil.rmtree(run / "runs/line")
         assert [part.state for part in read_status(run).parts] == ["finished", "left"]
 
-    def test_a_comparison(self, inputs: Path, tmp_path: Path) -> None:
+    def test_a_comparison(self, inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         run = tmp_path / "compare"
         networks = (str(inputs / "net0"), str(inputs / "net1"))
         config = CompareConfig(runs=networks, grid=(3,), line=3, slice_points=3, repeats=1, examples="20", plan="loop")
-        run_compare(config, run, pictures=False)
-        names = sorted(path.name for path in (run / "surveys").iterdir())
-        assert [(part.name, part.state) for part in read_status(run).parts] == [(name, "finished") for name in names]
-        (run / SUMMARY).unlink()
-        record_runs(RunDirectory(run), names)
-        shutil.rmtree(run / "surveys" / names[0])
-        states = {part.name: part.state for part in read_status(run).parts}
-        assert states == {name: "left" if name == names[0] else "finished" for name in names}
+
+        def stop() -> bool:
+            return sum(path.is_file() for path in run.glob(f"surveys/*/{SUMMARY}")) == 1
+
+        with pytest.raises(la.Interrupted):
+            run_compare(config, run, pictures=False, stop=stop)
+        states = [part.state for part in read_status(run).parts]
+        assert states[0] == "finished"
+        assert states[1:] == ["left"] * (len(states) - 1)
+        assert "  runs: 1 done, 0 running, 3 left\n" in said(run, capsys)
+        run_compare(config, run, resume=True, pictures=False)
+        names = {path.name for path in (run / "surveys").iterdir()}
+        assert {(part.name, part.state) for part in read_status(run).parts} == {(name, "finished") for name in names}
 
     def test_nothing_is_changed(self, run: Path) -> None:
         (run / SUMMARY).unlink()

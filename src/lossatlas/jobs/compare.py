@@ -28,6 +28,7 @@ from lossatlas.jobs.sampling import ONCE, SUSTAINED, Rate
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.survey import estimate_cost, run_survey
 from lossatlas.pools import Pool
+from lossatlas.presence import record_runs
 from lossatlas.recipes import CompareConfig, SurveyConfig
 from lossatlas.recipes.compare import CompareRecipe, build_compare
 from lossatlas.recipes.compare_surveys import ComparedSurvey, count_points, find_start_file, list_surveys
@@ -74,6 +75,7 @@ def _compare(start: Start[CompareConfig], how: Handling, recipe: CompareRecipe, 
         if not origin.spec and not find_start_file(run.path, key).is_file():
             run.write_bytes(str(find_start_file(Path(), key)), serialise_state(origin.state))
     tasks = list_surveys(config, recipe, resolve_path(run.path))
+    record_runs(run, [task.name for task in tasks])
     how.foretell(lambda: _phases(config, recipe, tasks, run.path, how.pictures))
     found = _surveys(config, tasks, run, how, pool)
     how.reporter.say("comparing what the networks predict")
