@@ -147,15 +147,21 @@ class TestPresence:
             assert read_living(run)[0].share is None, "of another phase"
         assert sorted(path.name for path in run.iterdir()) == before
 
-    def test_of_a_killed_process_is_seen_to_be_dead_and_removed_by_the_next(self, run: Path, quick: None) -> None:
+    def test_of_a_killed_process_is_seen_to_be_dead_and_removed_by_the_next(
+        self, run: Path, quick: None, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         with Child(work, run) as child:
             wait_for(lambda: read_living(run))
             assert child.process.pid is not None
             os.kill(child.process.pid, signal.SIGKILL)
             child.wait()
         (left,) = (run / records.WORKERS).glob("[!.]*")
-        assert not read_living(run)
+        assert read_status(run).lost == (), "a finished run needs nobody"
+        (run / SUMMARY).unlink()
+        status = read_status(run)
+        assert (status.processes, [record.pid for record in status.lost]) == ((), [child.process.pid])
         assert left.exists(), "reading removes nothing"
+        assert re.search(rf"^process {child.process.pid} on .*, heard of \d+ s ago, was lost$", said(run, capsys), re.M)
         with Presence(run):
             wait_for(lambda: read_living(run))
             assert not left.exists()
@@ -553,7 +559,7 @@ class TestForeign:
     ) -> None:
         (run / SUMMARY).unlink()
         (run / name).write_bytes(content)
-        assert said(run, capsys).startswith(f"{run}: survey, not running\n")
+        assert said(run, capsys).startswith(f"{run}: survey, not running; --resume continues it\n")
 
     def test_marks_that_ask_for_more_memory_than_there_is_count_for_nothing(self, run: Path) -> None:
         path = run / "survey.zarr/done/test_streaming/zarr.json"

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from lossatlas.describing import count_things
+from lossatlas.presence.counting import Counted
 from lossatlas.presence.records import Record, WorkerRecord, parse_time, shorten
-from lossatlas.presence.status import Counted, Part, Status
+from lossatlas.presence.status import Part, Status
 
 __all__ = ["describe_duration", "write_lines"]
 
@@ -33,7 +34,8 @@ def write_lines(status: Status) -> Iterator[str]:
     Args:
         status: of the run.
     """
-    yield f"{status.run}: {', '.join(filter(None, [status.verb, status.state]))}"
+    state = "not running; --resume continues it" if status.state == "not running" else status.state
+    yield f"{status.run}: {', '.join(filter(None, [status.verb, state]))}"
     if status.writer:
         yield f"  {status.writer}"
     yield from _write_counts(status.counts, "  ")
@@ -46,6 +48,8 @@ def write_lines(status: Status) -> Iterator[str]:
     yield from _write_parts(status.parts)
     for record in status.processes:
         yield from _write_process(record)
+    for record in status.lost:
+        yield f"process {record.pid} on {shorten(record.host)}{_heard(record)}, was lost"
     if status.failures:
         yield f"{count_things(len(status.failures), 'failure')}; --resume tries again"
         yield from (f"  {shorten(failure.describe())}" for failure in status.failures)

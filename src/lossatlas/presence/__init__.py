@@ -1,9 +1,10 @@
 """Who works on a run, how far it is and what of it failed: written into its directory, and read from anywhere."""
 
+from lossatlas.presence.counting import Counted
 from lossatlas.presence.failures import Failure, clear_failures, read_failures, record_failure
 from lossatlas.presence.presence import Presence
 from lossatlas.presence.records import Record, WorkerRecord, check_alike, read_living
-from lossatlas.presence.status import Counted, Part, Status, read_status, record_runs
+from lossatlas.presence.status import Part, Status, read_status, record_runs
 
 __all__ = [
     "Counted",

@@ -8,20 +8,18 @@ import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
 from lossatlas.errors import LossatlasError
-from lossatlas.files.chunks import list_chunks
 from lossatlas.files.inside import is_plain_name
 from lossatlas.files.reading import Unreadable, open_file, parse_json, read_bytes, read_json
-from lossatlas.files.stores import MARKS, METADATA, VOUCHES, ArrayHead, find_dangerous_chunks, list_folders, read_head
+from lossatlas.presence.counting import Counted, count_stores
 from lossatlas.presence.failures import Failure, read_failures
-from lossatlas.presence.records import Record, is_folder, read_living, shorten
+from lossatlas.presence.records import Record, is_folder, is_living, read_living, read_records, shorten
 from lossatlas.rundir import LOG, PROVENANCE, WRITERS, RunDirectory
 
-__all__ = ["RUNS", "Counted", "Part", "Status", "read_status", "record_runs"]
+__all__ = ["Part", "Status", "read_status", "record_runs"]
 
 RUNS = "runs"
 """The folder of a study that holds its runs, and the entry of its configuration that names them."""
@@ -35,24 +33,6 @@ TAIL = 2**16
 """The bytes at the end of a log that are looked at."""
 
 State = Literal["finished", "being written", "not running"]
-
-
-@dataclass(frozen=True)
-class Counted:
-    """How many points of a store one group of metrics is evaluated at, on one split."""
-
-    store: str
-    """The name of the store in the run directory."""
-    split: str
-    group: str
-    metrics: tuple[str, ...]
-    """The names of the metrics of the group."""
-    done: int
-    """The number of points that are marked."""
-    wanted: int
-    """The number of points that are to be; the most that may be, if ``exact`` is false."""
-    exact: bool = True
-    """Whether ``wanted`` is known: a survey that is refined decides as it goes."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +60,7 @@ class Status:
         steps: The number of steps that it is to have, where its configuration says so.
         parts: The runs of a study or a comparison.
         processes: The processes that work on it and live.
+        lost: Those that have ended without having said so, or have not been heard of for long.
         rate: Points per second, of all of these.
         seconds_left: Until all points are done at this rate; None where that is not known.
         failures: The tiles and runs that were given up.
@@ -94,6 +75,7 @@ class Status:
     steps: int | None
     parts: tuple[Part, ...]
     processes: tuple[Record, ...]
+    lost: tuple[Record, ...]
     rate: float
     seconds_left: float | None
     failures: tuple[Failure, ...]
@@ -111,10 +93,12 @@ def read_status(run: Path | str) -> Status:
     place = RunDirectory(run)
     place.check()
     config = _read_config(place)
-    living = sorted(read_living(place.path), key=lambda record: (record.started, record.host, record.pid))
+    found = [record for _, record in read_records(place.path) if record is not None]
+    found.sort(key=lambda record: (record.started, record.host, record.pid))
+    living = [record for record in found if is_living(record)]
     writer = _find_writer(place.path)
     state = _find_state(place, bool(living or writer))
-    counts = tuple(_count_stores(place.path, config))
+    counts = tuple(count_stores(place.path, config))
     rate = sum(record.rate for record in living)
     left = sum(count.wanted - count.done for count in counts)
     known = state == "being written" and rate > 0 and counts and all(count.exact for count in counts)
@@ -129,6 +113,7 @@ def read_status(run: Path | str) -> Status:
         steps=steps if done is not None and isinstance(steps, int) else None,
         parts=tuple(_list_parts(place.path, config)),
         processes=tuple(living),
+        lost=() if state == "finished" else tuple(record for record in found if record not in living),
         rate=rate,
         seconds_left=left / rate if known else None,
         failures=() if state == "finished" else tuple(read_failures(place.path)),
@@ -180,79 +165,6 @@ def _holds_lock(pid: int) -> bool:
     except Unreadable:  # a system that does not tell
         return True
     return any(re.match(rb"\d+: FLOCK +\w+ +\w+ +%d " % pid, line) for line in table.splitlines())
-
-
-def _count_stores(run: Path, config: dict[str, Any]) -> Iterator[Counted]:
-    """Yield how far the stores of a run are, by split and group of metrics."""
-    for store in sorted(run.glob("*.zarr")):
-        if is_folder(store) and is_folder(store / MARKS):
-            variables = _read_variables(store)
-            for folder in list_folders(store):
-                if folder.parent != store:
-                    with suppress(LossatlasError, OSError):
-                        head = read_head(folder)
-                        if head.data_type == "bool" and VOUCHES in head.attributes:  # others lie beside marks
-                            yield _count(folder, head, variables, config)
-
-
-def _count(folder: Path, head: ArrayHead, variables: dict[str, dict[str, Any]], config: dict[str, Any]) -> Counted:
-    """Return how far one group of metrics is on one split.
-
-    Args:
-        folder: of the marks.
-        head: their description.
-        variables: the attributes of the store's variables, by name.
-        config: of the run.
-
-    Raises:
-        OSError: the marks are gone again.
-    """
-    names = head.attributes.get(VOUCHES)
-    told = [variables[name] for name in names if name in variables] if isinstance(names, list) else []
-    split = next((one["split"] for one in told if isinstance(one.get("split"), str)), "")
-    metrics = dict.fromkeys(shorten(one["metric"]) for one in told if isinstance(one.get("metric"), str))
-    points, done, budget = prod(head.shape), _count_marked(folder, head), config.get("budget")
-    refined = done < points and (config.get("tolerance") is not None or budget is not None)
-    return Counted(
-        store=folder.parent.parent.name,
-        split=shorten(split),
-        group=shorten(folder.name.removeprefix(f"{split}_")),
-        metrics=tuple(metrics),
-        done=done,
-        wanted=max(done, min(points, budget)) if refined and isinstance(budget, int) else points,
-        exact=not refined,
-    )
-
-
-def _read_variables(store: Path) -> dict[str, dict[str, Any]]:
-    """Return the attributes of a store's variables, by name."""
-    found = {}
-    for folder in list_folders(store):
-        with suppress(Unreadable):
-            found[folder.name] = read_json(folder / METADATA, ArrayHead).attributes
-    return found
-
-
-def _count_marked(folder: Path, head: ArrayHead) -> int:
-    """Return how many points the marks in a folder mark; chunks that are damaged, or being replaced, mark nothing."""
-    import numpy as np
-    import zarr
-
-    if next(find_dangerous_chunks(folder, head), None) is not None:
-        return 0
-    try:
-        array = zarr.open_array(str(folder.absolute()), mode="r")
-    except Exception:  # zarr has many ways to say that an array is damaged
-        return 0
-    assert isinstance(array, zarr.Array)
-    with suppress(Exception):
-        return int(np.count_nonzero(np.asarray(array[...])))
-    count = 0
-    for row in list_chunks(array):
-        for chunk in row:
-            with suppress(Exception):
-                count += int(np.count_nonzero(np.asarray(array[chunk.region])))
-    return count
 
 
 def _count_steps(run: Path) -> int | None:
@@ -311,4 +223,4 @@ def _look_at(path: Path, name: str) -> Part:
     if run.finished:
         return Part(name, "finished")
     written = bool(read_living(path) or _find_writer(path))
-    return Part(name, "running" if written else "begun", tuple(_count_stores(path, _read_config(run))))
+    return Part(name, "running" if written else "begun", tuple(count_stores(path, _read_config(run))))
