@@ -21,10 +21,10 @@ from nursery import Child
 
 import lossatlas as la
 from lossatlas.engine import Engine
-from lossatlas.engine.machine import name_machine
 from lossatlas.engine.setup import engine_for
 from lossatlas.errors import CannotFinish
 from lossatlas.metrics import choose_metrics
+from lossatlas.pools import name_device_kind
 from lossatlas.schema import Quantity
 from lossatlas.surveying import Refinement, Surveyor, SurveyStore, executor
 from lossatlas.surveying.arrays import Tile
@@ -408,9 +408,9 @@ class TestGivenUp:
         assert work.is_done
         assert not store.done("test", "streaming")[16:, :16].any()
         assert store.done("test", "streaming").sum() == 20 * 18 - 4 * 16
-        (line,) = work.tell_given_up()
-        assert "test_streaming at u 0.6842 to 1, v -1 to 0.7647" in line
-        assert "3 processes were lost" in line
+        ((tile, reason),) = work.list_given_up()
+        assert work.tell(tile) == "test_streaming at u 0.6842 to 1, v -1 to 0.7647"
+        assert "3 processes were lost" in reason
 
     def test_ends_a_survey_when_the_rest_is_done(self, usual: xr.Dataset) -> None:
         class Deadly(Alone):
@@ -420,7 +420,7 @@ class TestGivenUp:
                     yield replace(claim, losses=3 if deadly else 0)
 
         store = SurveyStore(None, GRID, {}, tiles=Deadly())
-        with pytest.raises(CannotFinish, match=r"1 tile of the survey .* train_streaming at u .* the other tiles are"):
+        with pytest.raises(CannotFinish, match=r"1 tile of the survey .* train_streaming at u .* the others are"):
             surveyor().fill(store)
         found = store.open().load()
         assert found["test_loss"].identical(usual["test_loss"])
@@ -434,7 +434,7 @@ class TestDevices:
     def test_are_recorded_for_each_tile(self) -> None:
         store = SurveyStore(None, GRID, {})
         surveyor().fill(store)
-        assert store.find_devices("train", "streaming") == {name_machine(torch.device("cpu"))}
+        assert store.find_devices("train", "streaming") == {name_device_kind()}
         assert store.find_devices("test", "streaming", (slice(0, 16), slice(0, 16)))
         assert store.find_devices("test", "other") == set()
 
@@ -442,7 +442,7 @@ class TestDevices:
         def stop(_: int) -> None:
             raise KeyboardInterrupt
 
-        store, one, here = SurveyStore(None, GRID, {}), surveyor(), name_machine(torch.device("cpu"))
+        store, one, here = SurveyStore(None, GRID, {}), surveyor(), name_device_kind()
         with pytest.raises(KeyboardInterrupt):
             one.fill(store, on_points=stop)  # after the first tile
         tile, some = (slice(16, 20), slice(0, 16)), np.zeros((4, 16), dtype=bool)

@@ -201,7 +201,7 @@ def _surveys(
             _carry_out_here(surveys, how)
         else:
             for name, error in carry_out_pooled(
-                pool, surveys, reporter=how.reporter, phase="comparison", stop=how.stop
+                pool, surveys, reporter=how.reporter, phase="comparison", stop=how.stop, attendance=how.attendance
             ):
                 if error is not None:
                     raise type(error)(f"survey {name}: {error}") if isinstance(error, LossatlasError) else error
@@ -213,8 +213,6 @@ def _surveys(
 def _carry_out_here(surveys: Mapping[str, PooledRun[SurveyConfig]], how: Handling) -> None:
     """Carry out surveys one after the other."""
     for index, survey in enumerate(surveys.values()):
-        how.reporter.progress("compare", index / len(surveys), {})
-        if how.stop():
-            raise Interrupted("")
+        how.tell("compare", index / len(surveys))
         run_survey(survey.config, survey.out, resume=True, pictures=False, stop=how.stop)
-    how.reporter.progress("compare", 1.0, {})
+    how.tell("compare", 1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -14,17 +14,21 @@ import numpy as np
 
 from lossatlas.data import Dataset
 from lossatlas.errors import BadInput, CannotFinish, Interrupted, ModelFailure, tell_raised
+from lossatlas.jobs.attending import Attendance
 from lossatlas.jobs.estimate import Estimate
 from lossatlas.jobs.forecast import LONG, Forecast, Phase
 from lossatlas.jobs.reporter import Patient
 from lossatlas.jobs.spreading import NOWHERE, PooledTiles, Spreading
 from lossatlas.jobs.starting import Start
-from lossatlas.pools import Pool
+from lossatlas.pools import Pool, name_device_kind
+from lossatlas.presence import Failure, clear_failures, read_living, record_failure
 from lossatlas.problem import Problem
 from lossatlas.progress import Reporter, Silent, count_towards
 from lossatlas.recipes import Config
 from lossatlas.rundir import SUMMARY
 from lossatlas.surveying import Refinement, Surveyor, SurveyStore
+from lossatlas.surveying.executor import MOST_LOSSES
+from lossatlas.surveying.survey import TilesGivenUp
 
 __all__ = ["Handling", "Job"]
 
@@ -48,6 +52,8 @@ class Handling:
     """A function that is called after every step and tile; True stops the job."""
     spreading: Spreading = NOWHERE
     """Over which workers the work is spread."""
+    attendance: Attendance = field(default_factory=Attendance)
+    """What others are told of the job while it works."""
 
     def tell(self, phase: str, share: float, numbers: Mapping[str, float] = NOTHING) -> None:
         """Report the progress of a phase, in [0, 1].
@@ -56,6 +62,7 @@ class Handling:
             Interrupted: the job is asked to stop; it can be resumed from what is stored.
         """
         self.reporter.progress(phase, share, numbers)
+        self.attendance.tell(phase, share)
         if self.stop():
             raise Interrupted(f"interrupted in the {phase}; continue with --out {self.out} --resume")
 
@@ -86,9 +93,27 @@ class Handling:
     ) -> None:
         """Fill the store of the run's survey by a surveyor, or by the workers of a pool; and report the progress."""
         total = int(np.prod(store.shape)) * surveyor.evaluations
-        executor = None if pool is None else PooledTiles(pool, self.out, surveyor, self.reporter.say)
-        on_points = count_towards(partial(self.tell, phase), total)
-        surveyor.fill(store, executor, refinement=refinement, on_points=on_points)
+        tell = count_towards(partial(self.tell, phase), total)
+
+        def on_points(count: int) -> None:
+            self.attendance.count_points(count)
+            tell(count)
+
+        executor = None
+        if pool is not None:
+            executor = PooledTiles(pool, self.out, surveyor, self.reporter.say, self.attendance)
+        self.attendance.device = name_device_kind(str(surveyor.engine.network.device))
+        if not any(not record.is_own for record in read_living(self.out)):
+            clear_failures(self.out)
+        try:
+            surveyor.fill(store, executor, refinement=refinement, on_points=on_points)
+        except TilesGivenUp as error:
+            for tile in error.tiles:
+                failure = Failure(
+                    tile.reason, split=tile.split, group=tile.group, coords=tile.coords, times=MOST_LOSSES
+                )
+                record_failure(self.out, failure)
+            raise
 
 
 @dataclass(frozen=True)
@@ -159,9 +184,9 @@ class Job(Generic[C]):
                 return summary
             patient = Patient(reporter if reporter is not None else Silent())
             try:
-                summary = self._carried_out(
-                    start, Handling(out, checkpoint_seconds, pictures, patient, stop, spreading)
-                )
+                with Attendance(out, "" if spreading.is_alone else spreading.executor, patient) as attendance:
+                    how = Handling(out, checkpoint_seconds, pictures, patient, stop, spreading, attendance)
+                    summary = self._carried_out(start, how)
             except (CannotFinish, Interrupted):
                 patient.release()
                 raise

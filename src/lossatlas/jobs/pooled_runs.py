@@ -15,6 +15,7 @@ import yaml
 from lossatlas.describing import count_things, join_words
 from lossatlas.errors import CannotFinish, Caution, Interrupted
 from lossatlas.files.reading import expand_home, resolve_path
+from lossatlas.jobs.attending import Attendance
 from lossatlas.jobs.spreading import POLL
 from lossatlas.pools import Outcome, Pool, Task
 from lossatlas.progress import Reporter
@@ -111,7 +112,13 @@ class _Runs:
 
 
 def carry_out_pooled(
-    pool: Pool, runs: Mapping[str, PooledRun[Config]], *, reporter: Reporter, phase: str, stop: Callable[[], bool]
+    pool: Pool,
+    runs: Mapping[str, PooledRun[Config]],
+    *,
+    reporter: Reporter,
+    phase: str,
+    stop: Callable[[], bool],
+    attendance: Attendance,
 ) -> Iterator[tuple[str, Exception | None]]:
     """Carry out runs by the workers of a pool, each when those that it needs are finished; finished ones are kept.
 
@@ -123,6 +130,7 @@ def carry_out_pooled(
         reporter: told of the progress, and of workers that were lost.
         phase: what the progress is called.
         stop: asked again and again; True asks the workers to stop.
+        attendance: told what each worker does.
 
     Yields:
         The name of each run that has ended, and the error that ended it; None where it is finished.
@@ -133,12 +141,15 @@ def carry_out_pooled(
     under_way, ended = _Runs(pool, runs, reporter), 0
     while ended < len(runs):
         found = list(under_way.submit())
+        attendance.note_workers(pool)
         for outcome in pool.wait(POLL) if not found else ():
+            attendance.note_outcome(outcome)
             found += under_way.conclude(outcome)
         for name, error in found:
             ended += 1
             yield name, error
         reporter.progress(phase, ended / len(runs), {})
+        attendance.tell(phase, ended / len(runs))
         if ended < len(runs) and stop():
             _stop(under_way)
             raise Interrupted(f"interrupted in the {phase}")

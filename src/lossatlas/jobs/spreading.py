@@ -22,6 +22,7 @@ import torch
 from lossatlas.describing import count_things
 from lossatlas.errors import BadInput, Caution, LossatlasError, make_unknown_error
 from lossatlas.files.reading import resolve_path
+from lossatlas.jobs.attending import Attendance
 from lossatlas.pools import POOLS, Outcome, Pool, PoolOptions, Task, open_pool
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.rundir import SURVEY
@@ -143,9 +144,13 @@ class PooledTiles(Executor):
         directory: the run directory, from which they open the survey.
         surveyor: that of the head, which tells in the end what is less exact than was asked for.
         say: told in one line of each worker that was lost.
+        attendance: told what each worker does.
     """
 
-    def __init__(self, pool: Pool, directory: Path, surveyor: Surveyor, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, pool: Pool, directory: Path, surveyor: Surveyor, say: Callable[[str], None], attendance: Attendance
+    ) -> None:
+        self._attendance = attendance
         self._pool = pool
         self._directory = resolve_path(directory)
         self._surveyor = surveyor
@@ -163,6 +168,7 @@ class PooledTiles(Executor):
                     self._pool.submit(task)
                 if not held:
                     return
+                self._attendance.note_workers(self._pool)
                 outcomes = self._pool.wait(POLL)
                 if not outcomes:
                     yield 0  # so that whoever wants the run to stop is asked
@@ -187,6 +193,7 @@ class PooledTiles(Executor):
     def _conclude(self, outcome: Outcome, held: dict[str, Claim]) -> int:
         """Release the tile of a task that has ended, or have it evaluated once more; returns the points done."""
         name = outcome.task.name
+        self._attendance.note_outcome(outcome, outcome.value["points"] if outcome.value else 0)
         for caution in outcome.cautions:
             warnings.warn(caution, Caution, stacklevel=2)
         if outcome.error is not None:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from lossatlas.errors import BadInput, CannotFinish
+from lossatlas.jobs.attending import Attendance
 from lossatlas.jobs.compare import run_compare
 from lossatlas.jobs.connect import run_connect
 from lossatlas.jobs.fit import run_fit
@@ -35,6 +36,7 @@ def run_sweep(
     pictures: bool = False,
     reporter: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
+    attendance: Attendance | None = None,
     pool: Pool | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Carry out runs, each after those that it needs; finished ones are not repeated.
@@ -45,6 +47,7 @@ def run_sweep(
         pictures: whether to draw pictures and write the report of each run.
         reporter: the reporter of the progress.
         stop: a function that is called after every step and tile; True stops the sweep.
+        attendance: told how far the sweep is, and what each worker does.
         pool: the workers that carry out the runs, without pictures and reports; None does so here, one after the other.
 
     Returns:
@@ -56,11 +59,12 @@ def run_sweep(
         Interrupted: ``stop`` returned True.
     """
     reporter = reporter if reporter is not None else Silent()
+    attendance = attendance if attendance is not None else Attendance()
     failed: dict[str, Exception] = {}
     for name, error in (
-        _carry_out_here(configs, out, pictures, reporter, stop)
+        _carry_out_here(configs, out, pictures, reporter, stop, attendance)
         if pool is None
-        else _carry_out_there(configs, out, reporter, stop, pool)
+        else _carry_out_there(configs, out, reporter, stop, attendance, pool)
     ):
         if isinstance(error, BadInput) and not failed:
             raise error
@@ -79,9 +83,15 @@ Ended = Iterator[tuple[str, Exception | None]]
 
 
 def _carry_out_here(
-    configs: Mapping[str, Config], out: Path, pictures: bool, reporter: Reporter, stop: Callable[[], bool]
+    configs: Mapping[str, Config],
+    out: Path,
+    pictures: bool,
+    reporter: Reporter,
+    stop: Callable[[], bool],
+    attendance: Attendance,
 ) -> Ended:
     for index, (name, config) in enumerate(configs.items()):
+        attendance.tell(name, index / len(configs))
         reporter.say(f"{name} ({index + 1} of {len(configs)})")
         try:
             carry_out(config, out / name, pictures=pictures, reporter=reporter, stop=stop)
@@ -92,11 +102,16 @@ def _carry_out_here(
 
 
 def _carry_out_there(
-    configs: Mapping[str, Config], out: Path, reporter: Reporter, stop: Callable[[], bool], pool: Pool
+    configs: Mapping[str, Config],
+    out: Path,
+    reporter: Reporter,
+    stop: Callable[[], bool],
+    attendance: Attendance,
+    pool: Pool,
 ) -> Ended:
     runs = {name: PooledRun(config, out / name) for name, config in configs.items()}
     for ended, (name, error) in enumerate(
-        carry_out_pooled(pool, runs, reporter=reporter, phase="study", stop=stop), start=1
+        carry_out_pooled(pool, runs, reporter=reporter, phase="study", stop=stop, attendance=attendance), start=1
     ):
         reporter.say(f"{name} {'is finished' if error is None else 'could not be finished'} ({ended} of {len(runs)})")
         yield name, error

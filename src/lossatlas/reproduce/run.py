@@ -14,6 +14,7 @@ from lossatlas.data import find_data_options
 from lossatlas.engine.planning import check_plan
 from lossatlas.errors import BadInput, Interrupted, make_unknown_error
 from lossatlas.files.reading import resolve_path
+from lossatlas.jobs.attending import Attendance
 from lossatlas.jobs.spreading import NOWHERE, Spreading
 from lossatlas.jobs.sweep import run_sweep
 from lossatlas.pools import Pool
@@ -88,8 +89,9 @@ def run_study(
     with (
         spreading.open_pool(out, find_device(device)) as pool,
         closing(_begun(run, study, configs, stated, resume=resume, overwrite=overwrite)),
+        Attendance(out, "" if spreading.is_alone else spreading.executor, reporter) as attendance,
     ):
-        return _carried_out(run, study, scale, configs, reporter, stop, pool)
+        return _carried_out(run, study, scale, configs, reporter, stop, attendance, pool)
 
 
 def _begun(
@@ -108,13 +110,13 @@ def _begun(
 
 def _carried_out(
     run: RunDirectory, study: Study, scale: str, configs: Mapping[str, Config], reporter: Reporter,
-    stop: Callable[[], bool], pool: Pool | None,
+    stop: Callable[[], bool], attendance: Attendance, pool: Pool | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Carry out a study's runs and write its pictures and tables; returns the summaries."""
     out = run.path
     try:
         linked = {key: _linked(config, configs, out / RUNS) for key, config in configs.items()}
-        summaries = run_sweep(linked, out / RUNS, reporter=reporter, stop=stop, pool=pool)
+        summaries = run_sweep(linked, out / RUNS, reporter=reporter, stop=stop, attendance=attendance, pool=pool)
     except Interrupted as error:
         raise Interrupted(f"interrupted in the study; continue with --out {out} --resume") from error
     runs = {key: Run(config, summaries[key], out / RUNS / key) for key, config in configs.items()}

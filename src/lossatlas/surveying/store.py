@@ -42,7 +42,7 @@ from lossatlas.surveying.tile_sources.file_locks import FileLocks
 
 DEVICE = ".device"
 """What is added to the name of marks for the array that says which kind of device evaluated a point."""
-DEVICE_BYTES = 64
+DEVICE_BYTES = 128
 """The longest name of a kind of device, in bytes of UTF-8; what is longer is cut."""
 
 __all__ = ["SurveyStore", "count_evaluated", "glance_at", "has_description", "list_whole_variables", "read_survey"]

@@ -46,6 +46,7 @@ from lossatlas.losses import Loss
 from lossatlas.metrics import check_computations, choose_metrics
 from lossatlas.metrics.kinds.loss import MeanLoss
 from lossatlas.pictures import Raster
+from lossatlas.pools import name_device_kind
 from lossatlas.problem import Problem
 from lossatlas.progress import count_towards, show_progress
 from lossatlas.streams import make_generator
@@ -60,13 +61,48 @@ from lossatlas.surveying.tile_source import Claim
 from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
 
-__all__ = ["STREAMING", "Surveyor", "make_grid", "make_refinement", "put_target", "survey"]
+__all__ = [
+    "STREAMING",
+    "GivenUpTile",
+    "Surveyor",
+    "TilesGivenUp",
+    "make_grid",
+    "make_refinement",
+    "put_target",
+    "survey",
+]
 
 TRAIN = "train"
 """The split that statistics are estimated from where there is one."""
 MEASURED_ATTRIBUTES = {"long_name": "evaluated, not interpolated"}
 PLAN = "plan"
 """The attribute of a store that holds the plan of its writers, as JSON."""
+
+
+@dataclass(frozen=True)
+class GivenUpTile:
+    """A tile of a survey that could not be evaluated, because those who tried were lost."""
+
+    split: str
+    group: str
+    """The group of metrics."""
+    coords: dict[str, tuple[float, float]]
+    """By axis the first and the last coordinate."""
+    reason: str
+    told: str
+    """Where it is, in words."""
+
+
+class TilesGivenUp(CannotFinish):
+    """Tiles of a survey could not be evaluated; all others are done."""
+
+    def __init__(self, tiles: Sequence[GivenUpTile]) -> None:
+        self.tiles = tuple(tiles)
+        named = "; ".join(f"{tile.told} ({tile.reason})" for tile in tiles)
+        super().__init__(
+            f"{count_things(len(tiles), 'tile')} of the survey could not be evaluated: {named}; the others are done; "
+            "continue with --resume to try again, with less --memory if it ran out"
+        )
 
 
 def make_grid(
@@ -411,11 +447,13 @@ class Surveyor:
         store, on_points = filling.store, filling.on_points
         works = [store.work(split, group.name, wanted, partial(on_points, 0)) for split, group in parts]
         complete(works, store.tiles, filling.executor, partial(self.evaluate, store), on_points)
-        if lost := [told for work in works for told in work.tell_given_up()]:
-            raise CannotFinish(
-                f"{count_things(len(lost), 'tile')} of the survey could not be evaluated: {'; '.join(lost)}; the other "
-                "tiles are done; continue with --resume to try these again, with less --memory if it ran out"
-            )
+        lost = [
+            GivenUpTile(split, group.name, work.find_ends(tile), reason, work.tell(tile))
+            for (split, group), work in zip(parts, works, strict=True)
+            for tile, reason in work.list_given_up()
+        ]
+        if lost:
+            raise TilesGivenUp(lost)
 
     def evaluate(self, store: SurveyStore, claim: Claim) -> int:
         """Evaluate the missing points of a tile, and write values and marks.
@@ -435,7 +473,7 @@ class Surveyor:
             for group in self._groups
             if schema.name_marks(split, group.name) == claim.work.marks
         )
-        kind, missing = name_machine(self.engine.network.device), claim.missing
+        kind, missing = name_device_kind(str(self.engine.network.device)), claim.missing
         if not missing.all() and store.find_devices(split, group.name, claim.tile) - {kind}:
             missing = missing | store.done(split, group.name, claim.tile)
         axes = [torch.from_numpy(np.array(coords, dtype=np.float64)) for coords in store.grid.values()]

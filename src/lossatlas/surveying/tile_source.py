@@ -122,17 +122,22 @@ class Work:
         """Leave a tile as it is; to be told of by :meth:`tell_given_up`."""
         self.given_up[start_of(tile)] = reason
 
-    def tell_given_up(self) -> list[str]:
-        """The tiles that were given up with their coordinates and the reason, in words."""
-        found = ((self.tell(tile), self.given_up.get(start_of(tile))) for tile in self.arrays.tiles())
-        return [f"{told} ({reason})" for told, reason in found if reason is not None] if self.given_up else []
+    def list_given_up(self) -> Iterator[tuple[Tile, str]]:
+        """The tiles that were given up, in order, and why."""
+        for tile in self.arrays.tiles() if self.given_up else ():
+            if (reason := self.given_up.get(start_of(tile))) is not None:
+                yield tile, reason
+
+    def find_ends(self, tile: Tile) -> dict[str, tuple[float, float]]:
+        """The first and the last coordinate of a tile along each axis."""
+        return {
+            axis: (float(coords[side.start]), float(coords[side.stop - 1]))
+            for (axis, coords), side in zip(self.arrays.grid.items(), tile, strict=True)
+        }
 
     def tell(self, tile: Tile) -> str:
         """A tile with its coordinates, in words."""
-        ends = (
-            f"{axis} {coords[side.start]:.4g} to {coords[side.stop - 1]:.4g}"
-            for (axis, coords), side in zip(self.arrays.grid.items(), tile, strict=True)
-        )
+        ends = (f"{axis} {first:.4g} to {last:.4g}" for axis, (first, last) in self.find_ends(tile).items())
         return f"{self.marks.rpartition('/')[2]} at {', '.join(ends)}"
 
     @property
