@@ -163,8 +163,22 @@ class TestPresence:
         assert left.exists(), "reading removes nothing"
         assert re.search(rf"^process {child.process.pid} on .*, heard of \d+ s ago, was lost$", said(run, capsys), re.M)
         with Presence(run):
-            wait_for(lambda: read_living(run))
-            assert not left.exists()
+            wait_for(lambda: not left.exists())
+
+    def test_is_there_when_the_work_begins(self, run: Path) -> None:
+        """So that of several that begin at once each sees the others, or is seen by them."""
+        with Presence(run):
+            assert [record.pid for record in read_living(run)] == [os.getpid()]
+
+    def test_is_written_less_often_beside_many_others(
+        self, run: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(presences, "MOST_BEATS", 0.02)
+        put(run, Record("elsewhere", 1, ago(0)))
+        with Presence(run):
+            time.sleep(0.2)
+            (own,) = [record for record in read_living(run) if record.is_own]
+            assert own.beat == 1, "the next one comes after 50 s"
 
     def test_a_number_that_the_system_gave_to_another_process_is_not_taken_for_the_first(self, run: Path) -> None:
         born = records.find_birth(os.getpid())
@@ -254,7 +268,7 @@ class TestPresence:
     def test_a_mount_that_never_answers_does_not_keep_the_process(
         self, run: Path, quick: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(presences, "LEAVING_SECONDS", 0.05)
+        monkeypatch.setattr(presences, "WAITING_SECONDS", 0.05)
         (run / records.WORKERS).mkdir()
         pipe = run / records.WORKERS / f".{records.name_record(HOST, os.getpid())}.partial"
         os.mkfifo(pipe)

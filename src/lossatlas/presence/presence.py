@@ -17,6 +17,7 @@ import msgspec
 
 from lossatlas.files.writing import PARTIAL
 from lossatlas.presence.records import (
+    SILENT_SECONDS,
     WORKERS,
     Record,
     WorkerRecord,
@@ -33,11 +34,15 @@ from lossatlas.rundir import PROVENANCE
 __all__ = ["Pace", "Presence"]
 
 BEAT_SECONDS = 5.0
-"""The seconds between two writes."""
+"""The seconds between two writes, at least."""
+MOST_BEATS = 100
+"""The most writes in a second of all processes that work on a run: of more than 500, each writes less often."""
+SLOWEST_SECONDS = SILENT_SECONDS / 6
+"""The seconds between two writes, at most."""
 STALL_SECONDS = 30.0
 """The seconds that a write may take before the user is told."""
-LEAVING_SECONDS = 2.0
-"""The most seconds that the end of the work waits for a write."""
+WAITING_SECONDS = 2.0
+"""The most seconds that the beginning and the end wait for a write."""
 
 
 @dataclass
@@ -116,7 +121,7 @@ class Presence:
             code=fingerprint_code(),
             device=device,
         )
-        self._ended = threading.Event()
+        self._begun, self._ended = threading.Event(), threading.Event()
         self._writing_since: float | None = None
         self._threads: list[threading.Thread] = []
 
@@ -125,12 +130,13 @@ class Presence:
             thread = threading.Thread(target=work, name=f"lossatlas presence {work.__name__}", daemon=True)
             thread.start()
             self._threads.append(thread)
+        self._begun.wait(WAITING_SECONDS)  # others that begin now see this one, or this one sees them
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         for thread in self._threads:
-            thread.join(LEAVING_SECONDS)  # one that a stalled mount holds is left behind
+            thread.join(WAITING_SECONDS)  # one that a stalled mount holds is left behind
 
     def update(
         self,
@@ -161,12 +167,15 @@ class Presence:
 
     def _beat(self) -> None:
         """Write the record again and again, and remove it in the end."""
-        with self._touching():
-            self._sweep()
+        pause = BEAT_SECONDS
         while True:
             with self._touching():
                 self._write()
-            if self._ended.wait(BEAT_SECONDS):
+            if not self._begun.is_set():
+                self._begun.set()
+                with self._touching():
+                    pause = min(max(pause, self._sweep() / MOST_BEATS), SLOWEST_SECONDS)
+            if self._ended.wait(pause):
                 break
         with self._touching():
             self._path.unlink(missing_ok=True)
@@ -229,10 +238,16 @@ class Presence:
             )  # fmt: skip
             return self._record
 
-    def _sweep(self) -> None:
-        """Remove the records of processes that are dead."""
+    def _sweep(self) -> int:
+        """Remove the records of processes that are dead; returns how many others there are."""
+        others = 0
         for path, record in read_records(self._run):
-            if record is not None and not record.is_own and not is_living(record):
-                with suppress(OSError):
-                    path.unlink()
-                    path.with_name(f".{path.name}{PARTIAL}").unlink()
+            if record is None or record.is_own:
+                continue
+            if is_living(record):
+                others += 1
+                continue
+            with suppress(OSError):
+                path.unlink()
+                path.with_name(f".{path.name}{PARTIAL}").unlink()
+        return others

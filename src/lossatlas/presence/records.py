@@ -7,6 +7,7 @@ Whoever reads one takes it for what anybody may have written.
 from __future__ import annotations
 
 import os
+import random
 import socket
 import stat
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ __all__ = [
     "find_birth",
     "is_folder",
     "is_living",
+    "list_records",
     "name_record",
     "now",
     "parse_time",
@@ -47,6 +49,10 @@ MOST_RECORDS = 20_000
 """The most entries of the folder that are looked at."""
 MOST_BYTES = 2**22
 """The largest size of a record in bytes: a thousand workers take a quarter of a megabyte."""
+MOST_ALL = 2**28
+"""The largest size in bytes of all records that are read."""
+COMPARED = 64
+"""The most processes that one which joins is compared with."""
 LONGEST = 120
 """The most characters of a text in a record that are shown."""
 
@@ -164,7 +170,8 @@ def is_folder(path: Path) -> bool:
 def read_records(run: Path) -> Iterator[tuple[Path, Record | None]]:
     """Yield the files of records in a run, and what is in them: None where that is not a record.
 
-    Links, folders and whatever else is in the folder of records are passed over.
+    Links, folders and whatever else is in the folder of records are passed over. The order is random, so that many
+    processes that look at a few do not look at the same ones.
 
     Args:
         run: the run directory.
@@ -174,15 +181,21 @@ def read_records(run: Path) -> Iterator[tuple[Path, Record | None]]:
         return
     try:
         with os.scandir(folder) as entries:
-            found = sorted(
+            found = [
                 entry.name
                 for entry in islice(entries, MOST_RECORDS)
                 if entry.name.endswith(".json") and not entry.name.startswith(".")
                 if entry.is_file(follow_symlinks=False)
-            )
+            ]
     except OSError:
         return
+    random.shuffle(found)
+    room = MOST_ALL
     for name in found:
+        with suppress(OSError):
+            room -= min((folder / name).lstat().st_size, MOST_BYTES)
+        if room < 0:
+            return
         try:
             record = read_json(folder / name, Record, MOST_BYTES)
         except Unreadable:  # damaged, or gone again
@@ -210,18 +223,30 @@ def is_living(record: Record) -> bool:
 
 
 def read_living(run: Path) -> list[Record]:
-    """Return the records of all processes that work on a run and live, this one among them.
+    """Return the records of all processes that work on a run and live, this one among them, the oldest first.
 
     Args:
         run: the run directory.
     """
-    return [record for _, record in read_records(run) if record is not None and is_living(record)]
+    return [record for record in list_records(run) if is_living(record)]
+
+
+def list_records(run: Path) -> list[Record]:
+    """Return the records of all processes that work on a run, or were lost while they did, the oldest first.
+
+    Args:
+        run: the run directory.
+    """
+    found = (record for _, record in read_records(run) if record is not None)
+    return sorted(found, key=lambda record: (record.started, record.host, record.pid))
 
 
 def check_alike(run: Path) -> None:
     """Refuse to join processes that work on a run with other versions of packages, or with another code, than this one.
 
-    Values of a survey must not depend on who evaluated them.
+    Values of a survey must not depend on who evaluated them. Each process that works on it was compared with some of
+    the others, so it is enough to be compared with a few. Of several that begin at once each is told apart from the
+    others if this is called while its :class:`~lossatlas.presence.Presence` is entered.
 
     Args:
         run: the run directory.
@@ -229,21 +254,22 @@ def check_alike(run: Path) -> None:
     Raises:
         BadInput: one that lives differs; the first difference is named.
     """
-    versions, code = list_versions(), fingerprint_code()
-    for record in read_living(run):
-        if record.is_own:
-            continue
-        who = f"process {record.pid} on {shorten(record.host)}, which works on {run},"
-        for name, mine in versions.items():
-            if (theirs := record.versions.get(name)) != mine:
-                raise BadInput(
-                    f"{who} runs {_tell_version(name, theirs)}, this process {_tell_version(name, mine)}; use the same "
-                    "version everywhere"
-                )
-        if record.code != code:
+    others = (record for _, record in read_records(run) if record is not None and not record.is_own)
+    for record in islice(filter(is_living, others), COMPARED):
+        _compare(run, record)
+
+
+def _compare(run: Path, record: Record) -> None:
+    """Refuse to join a process whose versions or code are not those of this one."""
+    versions, who = list_versions(), f"process {record.pid} on {shorten(record.host)}, which works on {run},"
+    for name, mine in versions.items():
+        if (theirs := record.versions.get(name)) != mine:
             raise BadInput(
-                f"{who} runs other source files of lossatlas than this process; use the same copy everywhere"
+                f"{who} runs {_tell_version(name, theirs)}, this process {_tell_version(name, mine)}; use the same "
+                "version everywhere"
             )
+    if record.code != fingerprint_code():
+        raise BadInput(f"{who} runs other source files of lossatlas than this process; use the same copy everywhere")
 
 
 def _tell_version(name: str, version: str | None) -> str:

@@ -16,7 +16,7 @@ from lossatlas.files.inside import is_plain_name
 from lossatlas.files.reading import Unreadable, open_file, parse_json, read_bytes, read_json
 from lossatlas.presence.counting import Counted, count_stores
 from lossatlas.presence.failures import Failure, read_failures
-from lossatlas.presence.records import Record, is_folder, is_living, read_living, read_records, shorten
+from lossatlas.presence.records import Record, is_folder, is_living, list_records, read_living, shorten
 from lossatlas.rundir import LOG, PROVENANCE, WRITERS, RunDirectory
 
 __all__ = ["Part", "Status", "read_status", "record_runs"]
@@ -93,8 +93,7 @@ def read_status(run: Path | str) -> Status:
     place = RunDirectory(run)
     place.check()
     config = _read_config(place)
-    found = [record for _, record in read_records(place.path) if record is not None]
-    found.sort(key=lambda record: (record.started, record.host, record.pid))
+    found = list_records(place.path)
     living = [record for record in found if is_living(record)]
     writer = _find_writer(place.path)
     state = _find_state(place, bool(living or writer))

@@ -49,8 +49,8 @@ def submit(
 ) -> int | None:
     """Write a job script that starts the command after `--` many times, so that all of them share one run.
 
-    The workers need nothing but a folder that all of them see. Each is the same command with `--resume`; on Slurm also
-    with `--claims leases`, since file systems that several machines share may not lock. Nothing is started here.
+    The workers need nothing but a folder that all of them see. Each is the same command with `--resume`; with slurm and
+    submitit also with `--claims leases`, since file systems of several machines may not lock. Nothing is started here.
 
     Args:
         command: The command that is shared, after `--`: survey and its options.
