@@ -386,9 +386,9 @@ class TestStatus:
             assert child.process.is_alive(), child.errors
             status = read_status(tmp_path / "run")
             assert status.state == "being written"
-            assert status.writer.startswith(f"process {child.process.pid} on {HOST} since ")
+            assert [process.pid for process in status.processes] == [child.process.pid]
             assert 0 < sum(count.done for count in status.counts) < sum(count.wanted for count in status.counts)
-            assert f"  {status.writer}\n" in said(tmp_path / "run", capsys)
+            assert f"process {child.process.pid} on {HOST} (cpu" in said(tmp_path / "run", capsys)
             assert child.process.pid is not None
             os.kill(child.process.pid, signal.SIGKILL)
             child.wait()

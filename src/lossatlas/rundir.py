@@ -38,6 +38,7 @@ __all__ = [
     "STRAIGHT",
     "SUMMARY",
     "SURVEY",
+    "WRITERS",
     "RunDirectory",
     "make_plain",
 ]

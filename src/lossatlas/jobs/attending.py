@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from lossatlas.pools import Outcome, Pool
-from lossatlas.presence import Presence, WorkerRecord
+from lossatlas.presence import Presence, WorkerRecord, check_alike
 from lossatlas.progress import Reporter, Silent
 
 __all__ = ["Attendance"]
@@ -27,9 +27,8 @@ class Attendance:
     """
 
     def __init__(self, run: Path | None = None, executor: str = "", reporter: Reporter | None = None) -> None:
-        self.device = ""
-        """The kind of device that is computed on, as far as it is known when the first thing is told."""
         self._run = run
+        self._device = ""
         self._executor = executor
         self._say = (reporter if reporter is not None else Silent()).say
         self._open: Presence | None = None
@@ -45,6 +44,20 @@ class Attendance:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    def join(self, device: str) -> None:
+        """Tell that the job works on the run, beside others that run the same versions and code.
+
+        Args:
+            device: the kind of device that it computes on.
+
+        Raises:
+            BadInput: one of them runs others; the first difference is named.
+        """
+        self._device = device
+        self._update()
+        if self._run is not None:
+            check_alike(self._run)
 
     def tell(self, phase: str, share: float) -> None:
         """Tell how far a phase is, in [0, 1]."""
@@ -98,6 +111,6 @@ class Attendance:
         if self._run is None:
             return
         if self._open is None:
-            made = Presence(self._run, executor=self._executor, device=self.device, say=self._say)
+            made = Presence(self._run, executor=self._executor, device=self._device, say=self._say)
             self._open = self._stack.enter_context(made)
         self._open.update(**state)

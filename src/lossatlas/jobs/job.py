@@ -20,8 +20,8 @@ from lossatlas.jobs.forecast import LONG, Forecast, Phase
 from lossatlas.jobs.reporter import Patient
 from lossatlas.jobs.spreading import NOWHERE, PooledTiles, Spreading
 from lossatlas.jobs.starting import Start
-from lossatlas.pools import Pool, name_device_kind
-from lossatlas.presence import Failure, clear_failures, read_living, record_failure
+from lossatlas.pools import Pool
+from lossatlas.presence import Failure, clear_failures, read_living, record_failure, sweep_records
 from lossatlas.problem import Problem
 from lossatlas.progress import Reporter, Silent, count_towards
 from lossatlas.recipes import Config
@@ -102,7 +102,6 @@ class Handling:
         executor = None
         if pool is not None:
             executor = PooledTiles(pool, self.out, surveyor, self.reporter.say, self.attendance)
-        self.attendance.device = name_device_kind(str(surveyor.engine.network.device))
         if not any(not record.is_own for record in read_living(self.out)):
             clear_failures(self.out)
         try:
@@ -176,6 +175,7 @@ class Job(Generic[C]):
             raise BadInput(f"{checkpoint_seconds} is not a value for checkpoint_seconds; expected 0 or more")
         with closing(Start(config, out, resume=resume, overwrite=overwrite, together=self.together)) as start:
             if start.finished:
+                sweep_records(start.run.path)
                 summary = start.run.read_json(SUMMARY)
                 if self.reread is not None:
                     self._check_finished(start)
@@ -195,6 +195,7 @@ class Job(Generic[C]):
                     raise
                 raise _kept(error, start) from error
             patient.release()
+            sweep_records(out)  # of processes that were killed in the meantime
             return summary
 
     def _check_finished(self, start: Start[C]) -> None:

@@ -27,7 +27,7 @@ from lossatlas.jobs.starting import Start
 from lossatlas.jobs.survey_cost import Left, SurveyCost, count_points_left
 from lossatlas.measures import measure_survey
 from lossatlas.metrics import group_by_computation
-from lossatlas.pools import Pool
+from lossatlas.pools import Pool, name_device_kind
 from lossatlas.recipes import SurveyConfig, complete
 from lossatlas.recipes.survey import SurveyRecipe, build_survey
 from lossatlas.rundir import CHART, SUMMARY, SURVEY, RunDirectory
@@ -68,6 +68,7 @@ def _survey(
     """Make the run directory, fill its store, by the workers of a pool if there is one, and summarise it."""
     run, reporter = start.run, how.reporter
     start.put_planned(recipe, engine, recipe.extent)
+    how.attendance.join(name_device_kind(str(engine.network.device)))
     if (planned := Plan.from_dict(start.stored("plan", {}))) != engine.plan:
         engine = recipe.build_engine(planned)  # another process started the run just before
         torch.set_num_threads(engine.plan.threads)

@@ -3,7 +3,7 @@
 from lossatlas.presence.counting import Counted
 from lossatlas.presence.failures import Failure, clear_failures, read_failures, record_failure
 from lossatlas.presence.presence import Presence
-from lossatlas.presence.records import Record, WorkerRecord, check_alike, read_living
+from lossatlas.presence.records import Record, WorkerRecord, check_alike, read_living, sweep_records
 from lossatlas.presence.status import Part, Status, read_status, record_runs
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "read_status",
     "record_failure",
     "record_runs",
+    "sweep_records",
 ]

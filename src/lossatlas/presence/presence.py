@@ -23,10 +23,9 @@ from lossatlas.presence.records import (
     WorkerRecord,
     find_birth,
     is_folder,
-    is_living,
     name_record,
     now,
-    read_records,
+    sweep_records,
 )
 from lossatlas.provenance import fingerprint_code, list_versions
 from lossatlas.rundir import PROVENANCE
@@ -174,7 +173,7 @@ class Presence:
             if not self._begun.is_set():
                 self._begun.set()
                 with self._touching():
-                    pause = min(max(pause, self._sweep() / MOST_BEATS), SLOWEST_SECONDS)
+                    pause = min(max(pause, sweep_records(self._run) / MOST_BEATS), SLOWEST_SECONDS)
             if self._ended.wait(pause):
                 break
         with self._touching():
@@ -237,17 +236,3 @@ class Presence:
                 seconds=at - self._pace.started, rate=self._pace.rate(at),
             )  # fmt: skip
             return self._record
-
-    def _sweep(self) -> int:
-        """Remove the records of processes that are dead; returns how many others there are."""
-        others = 0
-        for path, record in read_records(self._run):
-            if record is None or record.is_own:
-                continue
-            if is_living(record):
-                others += 1
-                continue
-            with suppress(OSError):
-                path.unlink()
-                path.with_name(f".{path.name}{PARTIAL}").unlink()
-        return others

@@ -21,6 +21,7 @@ from pathlib import Path
 from lossatlas.errors import BadInput, escape_unprintable
 from lossatlas.files.inside import is_plain_name
 from lossatlas.files.reading import Unreadable, read_bytes, read_json
+from lossatlas.files.writing import PARTIAL
 from lossatlas.provenance import fingerprint_code, list_versions
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "read_living",
     "read_records",
     "shorten",
+    "sweep_records",
 ]
 
 WORKERS = ".workers"
@@ -239,6 +241,32 @@ def list_records(run: Path) -> list[Record]:
     """
     found = (record for _, record in read_records(run) if record is not None)
     return sorted(found, key=lambda record: (record.started, record.host, record.pid))
+
+
+def sweep_records(run: Path) -> int:
+    """Remove what processes have left that are dead; returns how many others live.
+
+    Args:
+        run: the run directory.
+    """
+    others = 0
+    for path, record in read_records(run):
+        if record is None or record.is_own:
+            continue
+        if is_living(record):
+            others += 1
+            continue
+        with suppress(OSError):
+            path.unlink()
+    if is_folder(folder := run / WORKERS):
+        for left in folder.glob(f".{name_record(socket.gethostname(), 0).removesuffix('0.json')}*.json{PARTIAL}"):
+            pid = left.name.removesuffix(f".json{PARTIAL}").rpartition("-")[2]
+            if pid.isdecimal() and int(pid) != os.getpid() and find_birth(int(pid)) is None:  # it was killed in a write
+                with suppress(OSError):
+                    left.unlink()
+        with suppress(OSError):
+            folder.rmdir()  # unless others are in it
+    return others
 
 
 def check_alike(run: Path) -> None:
