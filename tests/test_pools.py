@@ -419,9 +419,9 @@ def test_a_directory_that_cannot_be_written_is_refused(tmp_path):
 def test_tokens_of_killed_processes_are_removed(tmp_path):
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         pass
-    left = tmp_path / f".lossatlas-token-{platform.node()}-{gone.pid}-0123abcd"
-    other = tmp_path / f".lossatlas-token-elsewhere-{gone.pid}-0123abcd"
-    alive = tmp_path / f".lossatlas-token-{platform.node()}-{os.getppid()}-0123abcd"
+    left = tmp_path / f".lossatlas-token-{platform.node()}-{gone.pid}-01ab"
+    other = tmp_path / f".lossatlas-token-elsewhere-{gone.pid}-01ab"
+    alive = tmp_path / f".lossatlas-token-{platform.node()}-{os.getppid()}-01ab"
     for path in (left, other, alive):
         path.write_text("")
     with leave_token(tmp_path / "a" / "b") as (token, path):
@@ -445,5 +445,5 @@ def test_gpus_are_given_to_workers_in_turn(shared, monkeypatch):
 
 
 def test_an_unknown_kind_of_pool_is_named_with_the_choices(shared):
-    with pytest.raises(BadInput, match="'slurm' is not an executor; expected local"):
+    with pytest.raises(BadInput, match="'slurm' is not an executor; expected local, ray"):
         open_pool("slurm", PoolOptions(1, 1, shared))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import tell_reason
 from lossatlas.pools.envelope import tell_host
+from lossatlas.pools.left_behind import name_own, remove_left
 
 __all__ = ["leave_token"]
 
@@ -27,9 +27,10 @@ def leave_token(folder: Path) -> Iterator[tuple[str, Path]]:
         BadInput: it cannot be written.
     """
     place = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
-    _remove_left(place)
+    prefix = f"{PREFIX}{tell_host()}-"  # other machines have other processes of the same number
+    remove_left(place, prefix)
     token = secrets.token_hex(16)
-    path = place / f"{PREFIX}{tell_host()}-{os.getpid()}-{token[:8]}"
+    path = place / name_own(prefix)
     try:
         with path.open("x") as file:
             file.write(token)
@@ -42,21 +43,3 @@ def leave_token(folder: Path) -> Iterator[tuple[str, Path]]:
     finally:
         with suppress(OSError):
             path.unlink()
-
-
-def _remove_left(place: Path) -> None:
-    with suppress(OSError):
-        for path in place.glob(f"{PREFIX}{tell_host()}-*"):
-            number = path.name.rpartition("-")[0].rpartition("-")[2]
-            if number.isdecimal() and int(number) != os.getpid() and not _lives(int(number)):
-                path.unlink(missing_ok=True)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
