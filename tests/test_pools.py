@@ -202,6 +202,11 @@ def test_arguments_that_are_not_json_are_refused_where_they_were_made(pool):
     assert pool.wait(0) == []
 
 
+def test_processes_that_tasks_fork_end_when_they_are_asked_to(pool):
+    (outcome,) = run(pool, task("end_a_child"))
+    assert outcome.value == -signal.SIGTERM
+
+
 def test_no_file_is_left_once_the_workers_have_started(pool, shared):
     assert list(shared.iterdir()) == []
 
@@ -298,7 +303,7 @@ def test_closing_ends_workers_also_within_tasks(shared, tmp_path):
 
 
 HEAD = """
-import sys
+import os, sys, time
 from pathlib import Path
 from lossatlas.pools import PoolOptions, Task, open_pool
 
@@ -320,12 +325,17 @@ def start_head(folder: Path, program: str = HEAD) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def test_workers_end_with_a_head_that_is_killed(tmp_path):
-    with start_head(tmp_path) as head:
+@pytest.mark.parametrize("forks", [False, True])
+def test_workers_end_with_a_head_that_is_killed(tmp_path, forks):
+    child = "    if not os.fork():\n        time.sleep(60)\n" if forks else ""  # it holds what its parent held
+    with start_head(tmp_path, HEAD.replace("    try:\n", f"{child}    try:\n")) as head:
         await_text(tmp_path / "busy")
         pids = [int(each) for each in await_text(tmp_path / "started.txt").split()]
+        time.sleep(0.2)
         head.kill()
         await_true(lambda: not any(lives(pid) for pid in pids), seconds=10)
+        if forks:
+            os.killpg(head.pid, signal.SIGKILL)
     assert {each.name for each in tmp_path.iterdir()} == {"busy", "started.txt"}
 
 
@@ -414,6 +424,23 @@ def test_a_directory_that_cannot_be_written_is_refused(tmp_path):
         folder.chmod(0o500)
     with pytest.raises(BadInput, match=r"cannot be written \(.*\); choose another directory"):
         open_pool("local", PoolOptions(1, 1, folder / "runs")).start()
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("false", "3 processes in a row ended before they had a task, the last one ended with status 1"),
+        (
+            "no_such_program",
+            "the system starts no process for it: [Errno 2] No such file or directory: 'no_such_program'",
+        ),
+    ],
+)
+def test_workers_that_do_not_start_are_given_up(shared, monkeypatch, program, said):
+    monkeypatch.setattr(sys, "executable", program)
+    with pytest.raises(CannotFinish) as given_up:
+        open_pool("local", PoolOptions(1, 1, shared)).start()
+    assert str(given_up.value) == f"worker 1 cannot be started: {said}"
 
 
 def test_tokens_of_killed_processes_are_removed(tmp_path):
