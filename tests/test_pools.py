@@ -457,6 +457,35 @@ def test_tokens_of_killed_processes_are_removed(tmp_path):
     assert set(tmp_path.iterdir()) == {other, alive}
 
 
+def test_a_token_lies_in_a_directory_with_content_and_beside_an_empty_one(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    folder.mkdir()
+
+    def place() -> Path:
+        with leave_token(folder) as (_, path):
+            return path.parent
+
+    assert place() == tmp_path
+    write = Path.write_text
+
+    def refuse_parent(path: Path, text: str) -> int:
+        if path.parent == tmp_path:
+            path.touch()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(path, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", refuse_parent)
+        assert place() == folder
+        folder.rmdir()
+        with pytest.raises(BadInput, match="cannot be written .No space left on device.; choose another directory"):
+            place()
+        folder.mkdir()
+    (folder / "config.yaml").touch()
+    assert place() == folder
+    assert [path.name for path in tmp_path.rglob("*")] == ["run", "config.yaml"]
+
+
 def test_gpus_are_given_to_workers_in_turn(shared, monkeypatch):
     monkeypatch.setattr("lossatlas.pools.kinds.local.list_gpus", lambda: ["2", "GPU-7"])
 

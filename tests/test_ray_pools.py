@@ -15,15 +15,17 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ray_session import lives
 
 import lossatlas
-from lossatlas.errors import BadInput
-from lossatlas.pools import PoolOptions, name_device_kind, open_pool
-from lossatlas.pools.ray_cluster import PREFIX
+from lossatlas.errors import BadInput, CannotFinish
+from lossatlas.pools import PoolOptions, Task, name_device_kind, open_pool
+from lossatlas.pools.kinds.ray import Ray
+from lossatlas.pools.ray_cluster import PREFIX, Cluster
 
 pytest.importorskip("ray")
 
@@ -187,6 +189,30 @@ def refuse(address: str) -> str:
     with pytest.raises(BadInput) as refused:
         open_pool("ray", PoolOptions(1, 1, Path(), ray_address=address)).start()
     return str(refused.value)
+
+
+def test_losses_that_are_not_a_tasks_own_end_the_run_and_others_are_told(tmp_path):
+    from ray import exceptions
+
+    failures = [
+        exceptions.NodeDiedError("node 1"),
+        exceptions.OutOfMemoryError("memory"),
+        exceptions.RaySystemError("x"),
+    ]
+
+    def get(reference: int) -> str:
+        raise failures[reference]
+
+    pool = Ray(PoolOptions(4, 1, tmp_path))
+    fake = SimpleNamespace(get=get, wait=lambda references, **_: (references, []), exceptions=exceptions)
+    pool._cluster = Cluster(fake, {}, 1, 0)
+    pool._running = {number: (f"worker {number}", Task("t", "f", {}), 0.0) for number in range(3)}
+    said = ["its machine was lost", "killed by Ray, as its machine ran out of memory", "System error: x"]
+    assert [each.lost for each in pool.wait(1)] == said
+    failures[0] = exceptions.LocalRayletDiedError()
+    pool._running = {0: ("worker 0", Task("t", "f", {}), 0.0)}
+    with pytest.raises(CannotFinish, match="^Ray cannot be used any more: The task's local raylet died"):
+        pool.wait(1)
 
 
 @pytest.mark.parametrize("address", ["localhost", "ray://localhost:10001", ":6379", "localhost:", "localhost:port"])

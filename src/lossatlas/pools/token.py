@@ -19,27 +19,48 @@ PREFIX = ".lossatlas-token-"
 
 @contextmanager
 def leave_token(folder: Path) -> Iterator[tuple[str, Path]]:
-    """While entered, a file lies in a directory, or in its nearest parent that exists; yields its content and path.
+    """While entered, a file lies in a directory, or beside one that is empty or missing; yields its content and path.
 
-    Files that killed processes of this machine left there are removed.
+    What is to be made in an empty directory may have to find it so. Files that killed processes of this machine left
+    are removed.
 
     Raises:
         BadInput: it cannot be written.
     """
-    place = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
-    prefix = f"{PREFIX}{tell_host()}-"  # other machines have other processes of the same number
-    remove_left(place, prefix)
+    folder = folder.absolute()
+    parent = next(each for each in folder.parents if each.is_dir())
     token = secrets.token_hex(16)
-    path = place / name_own(prefix)
     try:
-        with path.open("x") as file:
-            file.write(token)
+        path = _write(token, folder if _has_content(folder) else parent)
     except OSError as error:
-        with suppress(OSError):
-            path.unlink()
-        raise BadInput(f"{place} cannot be written ({tell_reason(error)}); choose another directory") from error
+        try:
+            if not folder.is_dir():
+                raise
+            path = _write(token, folder)
+        except OSError:
+            place = folder if folder.is_dir() else parent
+            raise BadInput(f"{place} cannot be written ({tell_reason(error)}); choose another directory") from error
     try:
         yield token, path
     finally:
         with suppress(OSError):
             path.unlink()
+
+
+def _has_content(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir())
+    except OSError:
+        return False
+
+
+def _write(token: str, place: Path) -> Path:
+    prefix = f"{PREFIX}{tell_host()}-"  # other machines have other processes of the same number
+    remove_left(place, prefix)
+    path = place / name_own(prefix)
+    try:
+        path.write_text(token)
+    except OSError:  # a full disk leaves an empty file
+        path.unlink(missing_ok=True)
+        raise
+    return path

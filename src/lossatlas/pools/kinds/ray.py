@@ -25,7 +25,6 @@ ENDS = {
     "WorkerCrashedError": "its process ended unexpectedly",
     "OutOfMemoryError": "killed by Ray, as its machine ran out of memory",
     "NodeDiedError": "its machine was lost",
-    "LocalRayletDiedError": "its machine was lost",
     "TaskCancelledError": "cancelled",
 }
 """How a task can be lost, in words, by the name of Ray's error."""
@@ -161,6 +160,8 @@ class Ray(Pool):
             message = _refuse(ray.get(reference), name)
         except ray.exceptions.RayTaskError as error:
             return Outcome(task, None, error=WorkerFailure(f"{name}, at {task.name}: {error}"))
+        except ray.exceptions.LocalRayletDiedError:
+            raise  # it concerns all tasks, not this one
         except ray.exceptions.RayError as error:
             self._known.pop(name, None)
             return Outcome(task, None, lost=ENDS.get(type(error).__name__, format_error(error)))
