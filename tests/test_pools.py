@@ -202,6 +202,11 @@ def test_arguments_that_are_not_json_are_refused_where_they_were_made(pool):
     assert pool.wait(0) == []
 
 
+def test_processes_that_tasks_fork_end_when_they_are_asked_to(pool):
+    (outcome,) = run(pool, task("end_a_child"))
+    assert outcome.value == -signal.SIGTERM
+
+
 def test_no_file_is_left_once_the_workers_have_started(pool, shared):
     assert list(shared.iterdir()) == []
 
@@ -298,7 +303,7 @@ def test_closing_ends_workers_also_within_tasks(shared, tmp_path):
 
 
 HEAD = """
-import sys
+import os, sys, time
 from pathlib import Path
 from lossatlas.pools import PoolOptions, Task, open_pool
 
@@ -320,12 +325,17 @@ def start_head(folder: Path, program: str = HEAD) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def test_workers_end_with_a_head_that_is_killed(tmp_path):
-    with start_head(tmp_path) as head:
+@pytest.mark.parametrize("forks", [False, True])
+def test_workers_end_with_a_head_that_is_killed(tmp_path, forks):
+    child = "    if not os.fork():\n        time.sleep(60)\n" if forks else ""  # it holds what its parent held
+    with start_head(tmp_path, HEAD.replace("    try:\n", f"{child}    try:\n")) as head:
         await_text(tmp_path / "busy")
         pids = [int(each) for each in await_text(tmp_path / "started.txt").split()]
+        time.sleep(0.2)
         head.kill()
         await_true(lambda: not any(lives(pid) for pid in pids), seconds=10)
+        if forks:
+            os.killpg(head.pid, signal.SIGKILL)
     assert {each.name for each in tmp_path.iterdir()} == {"busy", "started.txt"}
 
 
@@ -416,18 +426,64 @@ def test_a_directory_that_cannot_be_written_is_refused(tmp_path):
         open_pool("local", PoolOptions(1, 1, folder / "runs")).start()
 
 
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("false", "3 processes in a row ended before they had a task, the last one ended with status 1"),
+        (
+            "no_such_program",
+            "the system starts no process for it: [Errno 2] No such file or directory: 'no_such_program'",
+        ),
+    ],
+)
+def test_workers_that_do_not_start_are_given_up(shared, monkeypatch, program, said):
+    monkeypatch.setattr(sys, "executable", program)
+    with pytest.raises(CannotFinish) as given_up:
+        open_pool("local", PoolOptions(1, 1, shared)).start()
+    assert str(given_up.value) == f"worker 1 cannot be started: {said}"
+
+
 def test_tokens_of_killed_processes_are_removed(tmp_path):
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         pass
-    left = tmp_path / f".lossatlas-token-{platform.node()}-{gone.pid}-0123abcd"
-    other = tmp_path / f".lossatlas-token-elsewhere-{gone.pid}-0123abcd"
-    alive = tmp_path / f".lossatlas-token-{platform.node()}-{os.getppid()}-0123abcd"
+    left = tmp_path / f".lossatlas-token-{platform.node()}-{gone.pid}-01ab"
+    other = tmp_path / f".lossatlas-token-elsewhere-{gone.pid}-01ab"
+    alive = tmp_path / f".lossatlas-token-{platform.node()}-{os.getppid()}-01ab"
     for path in (left, other, alive):
         path.write_text("")
     with leave_token(tmp_path / "a" / "b") as (token, path):
         assert path.read_text() == token
         assert set(tmp_path.iterdir()) == {path, other, alive}
     assert set(tmp_path.iterdir()) == {other, alive}
+
+
+def test_a_token_lies_in_a_directory_with_content_and_beside_an_empty_one(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    folder.mkdir()
+
+    def place() -> Path:
+        with leave_token(folder) as (_, path):
+            return path.parent
+
+    assert place() == tmp_path
+    write = Path.write_text
+
+    def refuse_parent(path: Path, text: str) -> int:
+        if path.parent == tmp_path:
+            path.touch()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(path, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", refuse_parent)
+        assert place() == folder
+        folder.rmdir()
+        with pytest.raises(BadInput, match="cannot be written .No space left on device.; choose another directory"):
+            place()
+        folder.mkdir()
+    (folder / "config.yaml").touch()
+    assert place() == folder
+    assert [path.name for path in tmp_path.rglob("*")] == ["run", "config.yaml"]
 
 
 def test_gpus_are_given_to_workers_in_turn(shared, monkeypatch):
@@ -445,5 +501,5 @@ def test_gpus_are_given_to_workers_in_turn(shared, monkeypatch):
 
 
 def test_an_unknown_kind_of_pool_is_named_with_the_choices(shared):
-    with pytest.raises(BadInput, match="'slurm' is not an executor; expected local"):
+    with pytest.raises(BadInput, match="'slurm' is not an executor; expected local, ray"):
         open_pool("slurm", PoolOptions(1, 1, shared))

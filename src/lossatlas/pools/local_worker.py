@@ -5,6 +5,7 @@ The number is that of an inherited socket to the process that gives the tasks, w
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -12,10 +13,11 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from io import TextIOWrapper
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from lossatlas.pools.envelope import Envelope
 from lossatlas.pools.errors import write_error
@@ -35,7 +37,7 @@ class _Inbox:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._messages: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
-        self._head = os.getppid()
+        self._process, self._head = os.getpid(), os.getppid()
         self.idle = False
         self.signalled = False
 
@@ -53,6 +55,10 @@ class _Inbox:
 
     def _note_signal(self, number: int, frame: FrameType | None) -> None:
         """Somebody else than the pool wants this process to end: after its task, which may end early."""
+        if os.getpid() != self._process:  # a process that a task has forked ends as it would have without handlers
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
         self.signalled = True
         ask_to_stop()
         self._messages.put(None)
@@ -72,21 +78,27 @@ class _Inbox:
         os._exit(1)  # whatever it does: nobody waits for it any more, and others may do it again
 
 
-def _end_soon() -> None:
-    """End this process, also where threads of what it imported would keep it alive."""
+def _end() -> NoReturn:
+    """End this process in order, but without taking apart all that it has imported, which takes a second."""
 
     def end() -> None:
         time.sleep(GRACE)
         os._exit(0)
 
     threading.Thread(target=end, daemon=True).start()
+    atexit._run_exitfuncs()
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    os._exit(0)
 
 
-def main(number: int) -> None:
+def main(number: int) -> NoReturn:
     """Serve the process at the other end of a socket until it wants no more, or ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all of its group; the head tells what to do
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     os.set_inheritable(number, False)
+    if isinstance(sys.stdout, TextIOWrapper):  # it is no terminal to Python, and would keep what tasks print
+        sys.stdout.reconfigure(line_buffering=True)
     connection = Connection(number)
 
     def send(message: dict[str, Any]) -> None:
@@ -101,14 +113,14 @@ def main(number: int) -> None:
             ready = prepare(envelope, hello["name"])
         except Exception as error:
             send({"refused": write_error(error)})
-            return
+            _end()
         send({"ready": ready})
         while not inbox.signalled and (task := inbox.get()) is not None:
             send({"begun": True})
             reply = carry_out(task["function"], task["arguments"], envelope.threads)
             send({"reply": reply, "signalled": inbox.signalled})
         send({"leaving": True})  # a task that was sent meanwhile was not begun
-    _end_soon()
+    _end()
 
 
 if __name__ == "__main__":

@@ -19,9 +19,11 @@ from lossatlas.registry import load_callable
 from lossatlas.settling import settle_process
 from lossatlas.users_code import call_user_code
 
-__all__ = ["ask_to_stop", "carry_out", "is_asked_to_stop", "prepare", "read_reply"]
+__all__ = ["ask_to_stop", "carry_out", "is_asked_to_stop", "prepare", "read_reply", "serve"]
 
 _asked = False
+_prepared: tuple[str, dict[str, Any]] | None = None
+"""The envelope that this process was last prepared for, and who it is."""
 
 
 def is_asked_to_stop() -> bool:
@@ -48,7 +50,7 @@ def prepare(envelope: Envelope, name: str) -> dict[str, Any]:
     Raises:
         BadInput: something differs; the first difference is named.
     """
-    envelope.check(f"{name} (process {os.getpid()} on {tell_host()})")
+    envelope.check(tell_who(name))
     os.chdir(envelope.folder)
     envelope.adopt_path()
     settle_process()
@@ -81,6 +83,38 @@ def carry_out(function: str, arguments: Mapping[str, Any], threads: int) -> dict
         except BaseException as error:  # a KeyboardInterrupt, too: nobody sits at the keyboard of a worker
             reply = {"error": write_error(error)}
     return reply | {"cautions": cautions}
+
+
+def serve(envelope: str, name: str, task: str) -> str:
+    """Do all that a worker does for one task, in a process that may have done others before, for whomever.
+
+    Args:
+        envelope: what has to be shared, as JSON.
+        name: the name of this worker.
+        task: function and arguments as JSON; empty where it is only asked whether this process could carry any out.
+
+    Returns:
+        As JSON why it refuses, or who it is and how the task went.
+    """
+    global _asked, _prepared
+    _asked = False
+    made = Envelope(**json.loads(envelope))
+    try:
+        if not task:
+            made.check(tell_who(name))
+            return json.dumps({})
+        if _prepared is None or _prepared[0] != envelope:
+            _prepared = envelope, prepare(made, name)
+    except Exception as error:
+        return json.dumps({"refused": write_error(error)})
+    wanted = json.loads(task)
+    reply = carry_out(wanted["function"], wanted["arguments"], made.threads)
+    return json.dumps({"worker": _prepared[1] | {"name": name}, "reply": reply})
+
+
+def tell_who(name: str) -> str:
+    """This worker, in words."""
+    return f"{name} (process {os.getpid()} on {tell_host()})"
 
 
 def read_reply(task: Task, worker: Worker, reply: Mapping[str, Any]) -> Outcome:

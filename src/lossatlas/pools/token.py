@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import tell_reason
 from lossatlas.pools.envelope import tell_host
+from lossatlas.pools.left_behind import name_own, remove_left
 
 __all__ = ["leave_token"]
 
@@ -19,24 +19,27 @@ PREFIX = ".lossatlas-token-"
 
 @contextmanager
 def leave_token(folder: Path) -> Iterator[tuple[str, Path]]:
-    """While entered, a file lies in a directory, or in its nearest parent that exists; yields its content and path.
+    """While entered, a file lies in a directory, or beside one that is empty or missing; yields its content and path.
 
-    Files that killed processes of this machine left there are removed.
+    What is to be made in an empty directory may have to find it so. Files that killed processes of this machine left
+    are removed.
 
     Raises:
         BadInput: it cannot be written.
     """
-    place = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
-    _remove_left(place)
+    folder = folder.absolute()
+    parent = next(each for each in folder.parents if each.is_dir())
     token = secrets.token_hex(16)
-    path = place / f"{PREFIX}{tell_host()}-{os.getpid()}-{token[:8]}"
     try:
-        with path.open("x") as file:
-            file.write(token)
+        path = _write(token, folder if _has_content(folder) else parent)
     except OSError as error:
-        with suppress(OSError):
-            path.unlink()
-        raise BadInput(f"{place} cannot be written ({tell_reason(error)}); choose another directory") from error
+        try:
+            if not folder.is_dir():
+                raise
+            path = _write(token, folder)
+        except OSError:
+            place = folder if folder.is_dir() else parent
+            raise BadInput(f"{place} cannot be written ({tell_reason(error)}); choose another directory") from error
     try:
         yield token, path
     finally:
@@ -44,19 +47,20 @@ def leave_token(folder: Path) -> Iterator[tuple[str, Path]]:
             path.unlink()
 
 
-def _remove_left(place: Path) -> None:
-    with suppress(OSError):
-        for path in place.glob(f"{PREFIX}{tell_host()}-*"):
-            number = path.name.rpartition("-")[0].rpartition("-")[2]
-            if number.isdecimal() and int(number) != os.getpid() and not _lives(int(number)):
-                path.unlink(missing_ok=True)
-
-
-def _lives(pid: int) -> bool:
+def _has_content(folder: Path) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return any(folder.iterdir())
+    except OSError:
         return False
-    except (OSError, OverflowError):
-        return True
-    return True
+
+
+def _write(token: str, place: Path) -> Path:
+    prefix = f"{PREFIX}{tell_host()}-"  # other machines have other processes of the same number
+    remove_left(place, prefix)
+    path = place / name_own(prefix)
+    try:
+        path.write_text(token)
+    except OSError:  # a full disk leaves an empty file
+        path.unlink(missing_ok=True)
+        raise
+    return path
