@@ -57,7 +57,7 @@ class RunOptions(Bounded):
     config: Path | None = None
     """YAML file of options, which the command line overrides."""
     resume: bool = False
-    """Continue the run in --out with its own settings, or start it if there is none."""
+    """Continue the run in --out, if there is one."""
     overwrite: bool = False
     """Replace the lossatlas run in --out."""
     print_config: bool = False

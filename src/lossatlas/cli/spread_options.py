@@ -17,9 +17,9 @@ class SpreadRunOptions(RunOptions):
 
     executor: str = "none"
     """Where workers are: none (this process works alone, or beside others that carry out the same command with
-    --resume), local (processes on this machine), or ray (a Ray cluster)."""
+    --resume), local (processes on this machine), or ray (a Ray cluster). With --workers the default is local."""
     workers: Count | None = None
-    """Number of workers, by default one per GPU, or else per core; with --executor none, that many local ones."""
+    """Number of workers; with --executor one per GPU, or else per core."""
     ray_address: str | None = None
     """Address of the Ray cluster, as HOST:PORT; by default one is started on this machine."""
 

@@ -42,9 +42,8 @@ def reproduce(
         plan: Engine plan of every run: auto, which measures what is fastest, a strategy (see `lossatlas info`), or a
             plan file.
         executor: Where the workers are that carry out runs side by side: none (this process carries out one after the
-            other), local (processes on this machine), or ray (a Ray cluster).
-        workers: Number of workers, by default one per GPU, or else per core; with --executor none, that many local
-            ones.
+            other), local (processes on this machine), or ray (a Ray cluster). With --workers the default is local.
+        workers: Number of workers; with --executor one per GPU, or else per core.
         ray_address: Address of the Ray cluster, as HOST:PORT; by default one is started on this machine.
         resume: Continue the study in --out; finished runs are kept.
         overwrite: Replace the study in --out.
