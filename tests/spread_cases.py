@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import sys
+import time
 import warnings
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -26,6 +27,9 @@ HEAD = "LOSSATLAS_TEST_HEAD"
 """The variable that holds the number of the head's process."""
 TROUBLE = "LOSSATLAS_TEST_TROUBLE"
 """The variable that holds the path of a file: while it is there, there is trouble."""
+
+PIDS = "LOSSATLAS_TEST_PIDS"
+"""The variable that holds the path of a folder for the numbers of processes."""
 
 
 def is_worker() -> bool:
@@ -115,6 +119,22 @@ class Doubtful(Troubled):
 
     def have_trouble(self) -> None:
         warnings.warn("this value is not to be trusted", la.Caution, stacklevel=2)
+
+
+class Slow(MeanMetric):
+    """The loss, a while later; the process leaves its number in a folder."""
+
+    def applies(self, loss: Loss) -> bool:
+        return True
+
+    def quantity(self, loss: Loss) -> Quantity:
+        return Quantity("slow", "loss, later", "nat")
+
+    def per_example(self, evaluation: Evaluation) -> Tensor:
+        if PIDS in os.environ and is_worker():
+            (Path(os.environ[PIDS]) / str(os.getpid())).touch()
+            time.sleep(0.05)
+        return evaluation.losses
 
 
 def _find_tile() -> list[int] | None:
