@@ -68,13 +68,18 @@ def find_file_system(place: Path) -> str | None:
     return found
 
 
-def make_lock(path: Path, kind: Kind) -> AnyLock:
+def make_lock(path: Path, kind: Kind, *, exclusive: bool = False) -> AnyLock:
     """A lock of the system, or a lease, that is not held yet.
+
+    Args:
+        path: of the lock's file.
+        kind: which of both.
+        exclusive: whether nobody ever shares it, which makes leases cheaper.
 
     Raises:
         OSError: the disk refuses.
     """
-    return Lock(path) if kind == "locks" else Lease(path)
+    return Lock(path) if kind == "locks" else Lease(path, exclusive=exclusive)
 
 
 def settle_claims(path: Path, claims: str, what: Path) -> Kind:

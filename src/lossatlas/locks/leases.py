@@ -82,16 +82,18 @@ class Lease:
     Args:
         path: where the file of a lock would be; the lease is in the folder ``.leases`` beside it, which is there only
             as long as somebody has a lease in it.
+        exclusive: whether nobody ever shares it, and sharers need not be searched for.
 
     Raises:
         OSError: the disk refuses; all methods that acquire the lease raise it, too.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, exclusive: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path.absolute()
         self._place = _identity(path.parent)
         self._token = secrets.token_hex(8)
+        self._exclusive = exclusive
         self._heart: Heart | None = None
         self._held: dict[str, bytes] = {}
         """What was written into the files that make up what is held, by their names."""
@@ -255,6 +257,8 @@ class Lease:
 
     def _sharers(self) -> Iterator[_Found]:
         """Who shares it."""
+        if self._exclusive:
+            return
         begin = f"{self._path.name}{SHARED}"
         try:
             names = [file.name for file in self._folder.iterdir()]

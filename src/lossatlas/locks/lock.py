@@ -111,6 +111,9 @@ class Lock:
             return False
         return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
 
+    def sweep(self) -> None:
+        """Do nothing: the system leaves nothing of what a killed process held."""
+
     def sign(self) -> None:
         """Write into the file which process holds the lock and since when, for :meth:`holder`."""
         now = time.strftime("%Y-%m-%d %H:%M:%S")
