@@ -10,12 +10,13 @@ from lossatlas.locks.detecting import (
     recheck_claims,
     settle_claims,
 )
-from lossatlas.locks.leases import Lease
+from lossatlas.locks.leases import LEASES, Lease
 from lossatlas.locks.lock import Lock, clear_losses, lock_folder
 
 __all__ = [
     "AUTO",
     "CLAIMS",
+    "LEASES",
     "AnyLock",
     "Kind",
     "Lease",

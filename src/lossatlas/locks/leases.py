@@ -159,6 +159,11 @@ class Lease:
             return False
         return True
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the lease was taken by others, in a folder that is still the one where it was acquired."""
+        return _identity(self._path.parent) == self._place and not self.in_place
+
     def sign(self) -> None:
         """Do nothing: a lease says from the first which process holds it."""
 
