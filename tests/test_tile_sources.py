@@ -29,7 +29,7 @@ from lossatlas.schema import Quantity
 from lossatlas.surveying import Refinement, Surveyor, SurveyStore, executor
 from lossatlas.surveying.arrays import Tile
 from lossatlas.surveying.executor import Executor, InProcess, complete
-from lossatlas.surveying.tile_source import Claim, TileSource, Work
+from lossatlas.surveying.tile_source import Claim, Held, TileSource, Work
 from lossatlas.surveying.tile_sources.alone import Alone
 
 GRID = {"u": np.linspace(-1, 1, 20), "v": np.linspace(-1, 1, 18)}
@@ -58,14 +58,14 @@ class Leases(TileSource):
         self._ends: dict[tuple[str, tuple[int, ...]], float] = {}
         self._lock = threading.Lock()
 
-    def hold(self, marks: str, tile: Tile) -> Callable[[], None] | None:
+    def hold(self, marks: str, tile: Tile) -> Held | None:
         key = marks, corner(tile)
         with self._lock:
             self._now += 1
             if self._ends.get(key, 0) > self._now:
                 return None
             self._ends[key] = self._now + self._length
-        return lambda: self._release(key)
+        return Held(lambda: self._release(key))
 
     def _release(self, key: tuple[str, tuple[int, ...]]) -> None:
         with self._lock:

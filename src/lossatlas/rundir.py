@@ -2,8 +2,8 @@
 
 A run directory appears atomically, with configuration and provenance inside, and each file in it is replaced
 atomically, so that a process that is killed at any moment leaves a run that can be read and continued. A run is
-finished once its ``summary.json`` exists. A process that writes a run holds its lock from the moment when the run
-appears. Neither a file of a run nor a symbolic link in it leads out of the directory.
+finished once its ``summary.json`` exists. A process that writes a run holds its lock, or its lease, from the moment
+when the run appears. Neither a file of a run nor a symbolic link in it leads out of the directory.
 """
 
 from __future__ import annotations
@@ -14,15 +14,25 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, read_json, read_text, read_yaml, tell_reason
 from lossatlas.files.writing import CONTINUE, PARTIAL, cannot_write, check_place, check_way, gone, write_atomically
-from lossatlas.locks import Lock, lock_folder
+from lossatlas.locks import (
+    AUTO,
+    LEASES,
+    AnyLock,
+    Lease,
+    choose_claims,
+    lock_folder,
+    make_lock,
+    recheck_claims,
+    settle_claims,
+)
 from lossatlas.provenance import FORMAT, MARK, Provenance
 
 __all__ = [
@@ -69,11 +79,14 @@ class RunDirectory:
 
     Args:
         path: the directory, which need not exist yet.
+        claims: "locks" of the system or "leases", by which writers keep out of each other's way; "auto" is what others
+            use who write the run, or else what the file system allows (:func:`~lossatlas.locks.choose_claims`).
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, claims: str = AUTO) -> None:
         self.path = Path(path)
-        self._lock: Lock | None = None
+        self._claims = claims
+        self._lock: AnyLock | None = None
         self._inside = False
 
     @property
@@ -133,7 +146,7 @@ class RunDirectory:
         """Restore a run whose replacement was interrupted by a kill, and remove what a finished replacement left."""
         try:
             if any(map(os.path.lexists, self._beside)):
-                with lock_folder(self.path.parent):
+                with self._appearing():
                     self._restore()
         except (OSError, ValueError):  # the next access to the path reports what is wrong with it
             return
@@ -178,27 +191,37 @@ class RunDirectory:
     def claim(self, *, shared: bool = False, wait: bool = False) -> None:
         """Acquire the lock for writing the run, until :meth:`close`.
 
+        A lease may be that of a process that was lost: without a wait for others, it is still waited until that is
+        clear.
+
         Args:
             shared: whether other processes may write it at the same time, all of them shared. An exclusive writer
                 removes temporary files that killed writers left.
             wait: whether to wait for a process that holds the lock.
 
         Raises:
-            BadInput: another process writes the run (the message says which, and since when); or the run cannot be
-                written.
+            BadInput: another process writes the run (the message says which, and since when), or writes it with leases
+                and this one would with locks, or the other way round; or the run cannot be written.
         """
         if self._lock is None:
             self._check_inside()
             self._lock = self._opened()
-        if not (self._lock.share(wait=wait) if shared else self._lock.alone(wait=wait)):
-            said = self._busy(self._lock)
+        try:
+            if not _take(self._lock, shared=shared, wait=wait):
+                raise self._busy(self._lock)
+            recheck_claims(self.path / WRITERS, "leases" if isinstance(self._lock, Lease) else "locks", self.path)
+        except OSError as error:
             self.close()
-            raise said
+            raise self._cannot_write(error) from error
+        except BaseException:
+            self.close()
+            raise
         if not self._lock.in_place:
             self.close()
             raise BadInput(f"{self.path} was replaced a moment ago; try again")
         self._lock.sign()
         if not shared:
+            self._lock.sweep()
             self._sweep()
 
     @property
@@ -213,13 +236,20 @@ class RunDirectory:
             self._lock = None
 
     def check_there(self) -> None:
-        """Refuse to continue a claimed run that was removed, moved or replaced meanwhile.
+        """Refuse to continue a claimed run that was removed, moved or replaced meanwhile, or taken over.
 
         Raises:
-            CannotFinish: the run was removed, moved or replaced.
+            CannotFinish: the run was removed, moved or replaced; or this process held it by a lease and was stopped for
+                so long that another one took that.
         """
-        if self._lock is not None and not self._lock.in_place:
-            raise gone(self.path)
+        if self._lock is None or self._lock.in_place:
+            return
+        if isinstance(self._lock, Lease) and self._lock.is_lost:
+            raise CannotFinish(
+                f"{self.path} was taken over by {self._lock.holder()}, since this process gave no sign of life for too "
+                "long; continue it with --resume when that has ended"
+            )
+        raise gone(self.path)
 
     def begin(self, config: str, provenance: Mapping[str, Any], *, replace: bool) -> None:
         """Create a new run and hold its lock exclusively; arguments and errors as for :meth:`create`.
@@ -252,7 +282,7 @@ class RunDirectory:
         made = [parent for parent in self.path.absolute().parents if not parent.exists()]
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with lock_folder(self.path.parent):
+            with self._appearing():
                 return self._put_in_place(config, provenance, replace=replace, shared=shared)
         except BaseException as error:
             with contextlib.suppress(OSError):
@@ -346,20 +376,43 @@ class RunDirectory:
     def _check_idle(self) -> None:
         """Refuse to replace a run that another process writes."""
         writers = self.path / WRITERS
-        if writers.is_file() and not writers.is_symlink() and (held := self._held_to_replace()) is not None:
+        used = (self.path / LEASES).is_dir() or (writers.is_file() and not writers.is_symlink())
+        if used and (held := self._held_to_replace()) is not None:
             held.release()
 
-    def _held_to_replace(self) -> Lock | None:
+    def _held_to_replace(self) -> AnyLock | None:
         """The lock of the existing run, held exclusively; None where there is no run, or it cannot be written."""
+        held = None
         try:
-            held = Lock(self.path / WRITERS)
-        except OSError:
-            return None
-        if not held.alone(wait=False):
-            said = self._busy(held)
-            held.release()
-            raise said
+            held = self._made(self.path)
+            if not _take(held, shared=False, wait=False):
+                raise self._busy(held)
+        except BaseException as error:
+            if held is not None:
+                held.release()
+            if isinstance(error, OSError):
+                return None
+            raise
         return held
+
+    def _made(self, folder: Path) -> AnyLock:
+        """The lock of the run, or the lease, that is not held yet; in a folder that is, or is to be, the run's."""
+        return make_lock(folder / WRITERS, settle_claims(self.path / WRITERS, self._claims, self.path))
+
+    @contextlib.contextmanager
+    def _appearing(self) -> Iterator[None]:
+        """To be held around what lets a run appear or disappear in its parent directory, where it leaves nothing."""
+        kind = choose_claims(self.path.parent) if self._claims == AUTO else self._claims
+        if kind == "locks":
+            with lock_folder(self.path.parent):
+                yield
+            return
+        lease = Lease(self._beside[0], exclusive=True)
+        try:
+            lease.alone()
+            yield
+        finally:
+            lease.release()
 
     @property
     def _beside(self) -> tuple[Path, Path]:
@@ -377,17 +430,20 @@ class RunDirectory:
         for left in (fresh, old):
             shutil.rmtree(left, ignore_errors=True)
 
-    def _busy(self, held: Lock) -> BadInput:
+    def _busy(self, held: AnyLock) -> BadInput:
         return BadInput(
             f"{self.path} is being written by {held.holder()}; wait until that has ended, stop it, or choose another "
             "--out"
         )
 
-    def _opened(self) -> Lock:
+    def _opened(self) -> AnyLock:
         try:
-            return Lock(self.path / WRITERS)
+            return self._made(self.path)
         except OSError as error:
-            raise BadInput(f"cannot write {self.path} ({error.strerror}); choose another --out") from error
+            raise self._cannot_write(error) from error
+
+    def _cannot_write(self, error: OSError) -> BadInput:
+        return BadInput(f"cannot write {self.path} ({error.strerror}); choose another --out")
 
     def _put_in_place(self, config: str, provenance: Mapping[str, Any], *, replace: bool, shared: bool) -> bool:
         """Make a run beside its path and move it there; the parent directory has to be locked."""
@@ -403,16 +459,20 @@ class RunDirectory:
             fresh.mkdir()
             write_atomically(fresh / CONFIG, config.encode())
             write_atomically(fresh / PROVENANCE, _json({"format": FORMAT, **provenance}).encode())
-            held = Lock(fresh / WRITERS)
+            held = self._made(fresh)
             held.share() if shared else held.alone()
             held.sign()
             if self.exists:
                 os.replace(self.path, old)
+                if replaced is not None:
+                    replaced.moved(old / WRITERS)
             try:
                 os.replace(fresh, self.path)
             except OSError:
                 if old.exists():
                     os.replace(old, self.path)
+                    if replaced is not None:
+                        replaced.moved(self.path / WRITERS)
                 raise
         except BaseException:
             if held is not None:
@@ -442,6 +502,12 @@ class RunDirectory:
                     name.endswith((".zarr", ".locks", PARTIAL)) or (path / PROVENANCE).exists()
                 ):
                     pending.append(path)
+
+
+def _take(lock: AnyLock, *, shared: bool, wait: bool) -> bool:
+    """Acquire a lock; a lease also from a process that was lost, and until that is clear it is waited for."""
+    take = lock.share if shared else lock.alone
+    return take(wait=wait) or (not wait and lock.outlast() and take(wait=False))
 
 
 def _json(content: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -20,7 +21,7 @@ from lossatlas.errors import BadInput, CannotFinish, Caution, LossatlasError, fo
 from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, read_json
 from lossatlas.files.stores import METADATA, VOUCHES, GroupHead, open_arrays, open_store, tell_settings
-from lossatlas.locks import Lock
+from lossatlas.locks import AUTO, AnyLock, heartbeats
 from lossatlas.schema import (
     COMPANION,
     DIMENSION,
@@ -35,10 +36,11 @@ from lossatlas.surveying.arrays import WHOLE, Grid, GridArrays, Mask, Tile, list
 from lossatlas.surveying.growth import merge_grid, put_in_place, read_grid, recover
 from lossatlas.surveying.layout import bring_to_layout, count_marked, has_layout_of_before
 from lossatlas.surveying.mending import Mending, sweep
-from lossatlas.surveying.store_locks import StoreLocks
+from lossatlas.surveying.store_locks import STARTER, WRITERS, StoreLocks
 from lossatlas.surveying.tile_source import TileSource, Work
 from lossatlas.surveying.tile_sources.alone import Alone
 from lossatlas.surveying.tile_sources.file_locks import FileLocks
+from lossatlas.surveying.tile_sources.leases import Leases
 
 DEVICE = ".device"
 """What is added to the name of marks for the array that says which kind of device evaluated a point."""
@@ -47,6 +49,11 @@ DEVICE_BYTES = 128
 
 __all__ = ["SurveyStore", "count_evaluated", "glance_at", "has_description", "list_whole_variables", "read_survey"]
 
+PATIENCE = 5
+"""For how many times as long as a lease lasts it is waited for arrays that the starter of a store is about to make."""
+LOOK = 0.2
+"""Seconds between two looks at whether it has."""
+
 
 class SurveyStore:
     """A survey's arrays in a zarr v3 group, on disk or in memory; opened by :func:`xarray.open_zarr`.
@@ -54,6 +61,11 @@ class SurveyStore:
     Several processes may write one store: a tile source hands out its tiles, each to one of them at a time, and what
     changes the store's structure is done by one at a time, under locks that the system takes back from a process that
     was killed.
+
+    Where locks cannot be trusted they are leases (:mod:`lossatlas.locks.leases`). A process that was stopped for long
+    may then go on beside the one that took its leases. Therefore one process alone makes arrays over the grid, the
+    starter, which was alone when it opened the store; those that join it wait for these arrays and mend nothing, and
+    one of them becomes the starter when that one has ended or was lost.
 
     Whatever is not whole is lacking. Tiles are marked once their values are written, and other arrays say so once all
     of them was; until then they are part of the :meth:`work`, and :meth:`put` and :meth:`put_beside` write them. What
@@ -68,18 +80,20 @@ class SurveyStore:
         recorded: further attributes, of which a store that exists keeps its own.
         say: told in one line of each array that was damaged; default a warning.
         tiles: hands out the store's tiles, whoever asks: those that fill it, mend it or bring it to another grid. All
-            that open a store at once use one kind. Default locks of the system beside a directory, and every tile for
-            the asking in memory.
+            that open a store at once use one kind. Default locks or leases beside a directory, and every tile for the
+            asking in memory.
         joined: whether another process has opened the store and claims the tiles that this one writes, as a head does
             for its workers: nothing is locked, mended or made then, and of the grid only the axes matter.
+        claims: "locks" of the system or "leases"; "auto" is what others use who write to the store, or else what the
+            file system allows (:func:`~lossatlas.locks.choose_claims`).
 
     Attributes:
         tiles: That source.
 
     Raises:
         BadInput: the store that is there is another survey's; the first difference is named. Or it has points that the
-            grid lacks, its own description or a coordinate is damaged, or another process writes to it while the grid
-            is to change.
+            grid lacks, its own description or a coordinate is damaged, another process writes to it while the grid is
+            to change, or others write to it with leases and this one would with locks, or the other way round.
         CannotFinish: the disk refuses.
     """
 
@@ -93,14 +107,17 @@ class SurveyStore:
         say: Callable[[str], None] | None = None,
         tiles: TileSource | None = None,
         joined: bool = False,
+        claims: str = AUTO,
     ) -> None:
         self._path = path
         # xarray takes a path that begins with ~ for one in a home directory.
         self._where: Any = str(path.absolute()) if path is not None else zarr.storage.MemoryStore()
         self._locks = locks = StoreLocks(path) if path is not None else None
-        self.tiles: TileSource = tiles or (FileLocks(locks) if locks is not None else Alone())
-        self._writers: Lock | None = None
+        self.tiles: TileSource = tiles or Alone()
+        self._writers: AnyLock | None = None
+        self._starter: AnyLock | None = None
         self._opened: GridArrays | None = None
+        self._say = say or _warn
         attributes, labels = dict(attributes), labels or {}
         if path is None or locks is None:
             self._opened = GridArrays.started(self._where, grid, {**attributes, **(recorded or {})}, labels)
@@ -113,17 +130,22 @@ class SurveyStore:
             return
         if path.exists() and not has_description(path) and not locks.folder.exists():
             raise BadInput(f"{path} is not a survey that can be continued; choose another path")
+        locks.settle(claims)
+        self.tiles = tiles or (Leases(locks) if locks.are_leases else FileLocks(locks))
         try:
             # A process that changes the structure is refused while others hold this lock.
-            self._writers = locks.make("writers")
+            self._writers = writers = locks.make(WRITERS)
             with locks.held("structure"):
                 recover(path)
                 if path.exists():
-                    self._adopt(path, grid, attributes, labels, self._writers, say or _warn)
+                    self._adopt(path, grid, attributes, labels, locks, writers)
                 else:
                     put_in_place(path, grid, {**attributes, **(recorded or {})}, labels)
-                self._writers.share()
+                    self._may_change()
+                with locks.writing(WRITERS):
+                    writers.share()
                 self._opened = locks.arrays = GridArrays(self._where, read_grid(path, grid))
+            locks.recheck()
         except BaseException:
             self.close()
             raise
@@ -138,6 +160,7 @@ class SurveyStore:
         recorded: Mapping[str, Any] | None = None,
         say: Callable[[str], None] | None = None,
         tiles: TileSource | None = None,
+        claims: str = AUTO,
     ) -> Self:
         """The store of a chart's survey, which says whose it is and records the chart's geometry.
 
@@ -149,6 +172,7 @@ class SurveyStore:
             recorded: further attributes.
             say: told of each array that was damaged.
             tiles: hands out the tiles.
+            claims: locks, leases or auto.
 
         Raises:
             BadInput: as the class.
@@ -158,7 +182,8 @@ class SurveyStore:
         if chart.random_directions:
             geometry[RANDOM_DIRECTIONS] = json.dumps(dict(chart.random_directions))
         labels = labels if labels is not None else chart.axis_labels
-        return cls(path, grid, {"chart": chart.fingerprint()}, labels, {**geometry, **(recorded or {})}, say, tiles)
+        recorded = {**geometry, **(recorded or {})}
+        return cls(path, grid, {"chart": chart.fingerprint()}, labels, recorded, say, tiles, claims=claims)
 
     def __enter__(self) -> Self:
         return self
@@ -183,12 +208,16 @@ class SurveyStore:
 
     def close(self) -> None:
         """Let others change what is there; the last of several removes what those that were killed have left."""
-        if self._writers is None or self._path is None:
+        if self._starter is not None:
+            self._starter.release()
+            self._starter = None
+        if self._writers is None or self._path is None or self._locks is None:
             return
         if self._opened is not None:
             with suppress(CannotFinish, OSError), self._held("structure"):
                 if self._writers.alone(wait=False):
                     sweep(self._path)
+                    self._locks.sweep(self._writers)
         self._writers.release()
         self._writers = None
 
@@ -218,7 +247,8 @@ class SurveyStore:
 
         Raises:
             BadInput: the group is there with other data or settings; the first difference is named. Or another process
-                writes to the store while metrics join their group, or are left out of it.
+                writes to the store while metrics join their group, or are left out of it; under leases also where the
+                group is not there and the starter does not make it.
         """
         done = name_marks(split, group)
         told: dict[str, dict[str, Any]] = {}
@@ -229,27 +259,73 @@ class SurveyStore:
                 variable = name_variable(split, quantity.name)
                 name = variable if companion is None else companion.of(variable)
                 told[name], further[name] = {**_told(split, quantity, companion), **tell_settings(attributes)}, more
-        with self._held("structure"):
-            self.check(split, group, quantities, attributes)
-            lacking = [name for name in told if not self._arrays.fits(name, dtype, further[name])]
-            there = self._arrays.fits(done, np.bool_)
-            vouched = list_vouched(self._arrays[done]) if there else []
-            joining = bool(lacking) or not told.keys() <= set(vouched)
-            leaving = [name for name in vouched if name not in told]
-            if there and not joining and (not leaving or self.done(split, group).all()):
-                return
-            if there and self._writers is not None and not self._writers.alone(wait=False):
-                raise self._refuse_while_written(() if joining else leaving)
-            if there and not joining:
-                self._arrays.vouch(done, list(told))
-            else:
-                for name in lacking:
-                    self._arrays.create(name, dtype, told[name], further[name])
-                self._arrays.create(f"{done}{DEVICE}", np.uint8, {}, {"device_byte": DEVICE_BYTES})
-                self._arrays.create(done, np.bool_, {**attributes, VOUCHES: list(told)})
-            self._arrays.describe()
-            if self._writers is not None:
-                self._writers.share()
+        began = time.monotonic()
+        while True:
+            with self._held("structure"):
+                self.check(split, group, quantities, attributes)
+                lacking = [name for name in told if not self._arrays.fits(name, dtype, further[name])]
+                there = self._arrays.fits(done, np.bool_)
+                vouched = list_vouched(self._arrays[done]) if there else []
+                joining = bool(lacking) or not told.keys() <= set(vouched)
+                leaving = [name for name in vouched if name not in told]
+                if there and not joining and (not leaving or self.done(split, group).all()):
+                    return
+                if there and self._writers is not None and not self._is_alone(self._writers):
+                    raise self._refuse_while_written(() if joining else leaving)
+                if self._may_change():
+                    if there and not joining:
+                        self._arrays.vouch(done, list(told))
+                    else:
+                        for name in lacking:
+                            self._arrays.create(name, dtype, told[name], further[name])
+                        self._arrays.create(f"{done}{DEVICE}", np.uint8, {}, {"device_byte": DEVICE_BYTES})
+                        self._arrays.create(done, np.bool_, {**attributes, VOUCHES: list(told)})
+                    self._arrays.describe()
+                    if self._writers is not None:
+                        self._writers.share()
+                    return
+            self._wait_for_starter(f"{split} {group}", began)
+
+    def _is_alone(self, writers: AnyLock) -> bool:
+        """Whether no other process writes to the store, which the lock then keeps so; waits for what is not clear."""
+        return writers.alone(wait=False) or (writers.outlast() and writers.alone(wait=False))
+
+    def _may_change(self) -> bool:
+        """Whether this process may make arrays over the grid, while it holds the structure: under leases, the starter.
+
+        Where there is none, or that one was lost, it becomes this process.
+        """
+        if self._locks is None or not self._locks.are_leases:
+            return True
+        if self._starter is not None and not self._starter.in_place:  # since this process was stopped for long
+            self._starter.release()
+            self._starter = None
+        if self._starter is None:
+            self._starter = self._locks.take(STARTER)
+        return self._starter is not None
+
+    def _wait_for_starter(self, what: str, began: float) -> None:
+        """Wait a moment for what the starter is about to make, and say so at first.
+
+        Args:
+            what: a group of metrics on a split.
+            began: when the waiting began.
+
+        Raises:
+            BadInput: it has taken too long.
+        """
+        assert self._locks is not None
+        starter, waited = self._locks.make(STARTER), time.monotonic() - began
+        holder = starter.holder()
+        starter.release()
+        if waited > PATIENCE * heartbeats.LEASE_SECONDS:
+            raise BadInput(
+                f"{holder}, which began {self._path}, has not made {what} there; under leases it alone does: ask for "
+                "the same splits and metrics, or continue when it has finished"
+            )
+        if waited < LOOK:
+            self._say(f"waiting for {holder}, which makes the arrays of {self._path}, to make {what}")
+        time.sleep(LOOK)
 
     def _refuse_while_written(self, leaving: Sequence[str]) -> BadInput:
         """The error of who changes what marks vouch for while others rely on it.
@@ -438,8 +514,8 @@ class SurveyStore:
         grid: Grid,
         attributes: Mapping[str, Any],
         labels: Mapping[str, str],
-        writers: Lock,
-        say: Callable[[str], None],
+        locks: StoreLocks,
+        writers: AnyLock,
     ) -> None:
         """Check the store that is there, mend it, and bring it to the grid that is wanted."""
         check_inside(path)
@@ -450,20 +526,25 @@ class SurveyStore:
                 f"{path} is not a survey that can be continued ({error.reason}); choose another path"
             ) from error
         _compare(f"the survey in {path}", found, attributes)
-        merged = merge_grid(path, grid)
-        alone = writers.alone(wait=False)
+        merged, there = merge_grid(path, grid), read_grid(path, grid)
+        grows = any(len(coords) != len(there[axis]) for axis, coords in merged.items())
+        with locks.writing(WRITERS):
+            alone = self._is_alone(writers) if grows else writers.alone(wait=False)
         if alone:
+            locks.sweep(writers)
+            self._may_change()
             bring_to_layout(path)
         elif has_layout_of_before(path):
             raise BadInput(f"another process of an earlier version writes to {path}; continue when it has finished")
-        arrays = GridArrays(str(path), read_grid(path, grid))
-        with arrays.writing():
-            if alone:
-                sweep(path)
-            for line in Mending(path, arrays, alone, self.tiles).mend():
-                say(line)
-            arrays.describe()
-        if all(len(coords) == len(arrays.grid[axis]) for axis, coords in merged.items()):
+        arrays = GridArrays(str(path), there)
+        if alone or not locks.are_leases:
+            with arrays.writing():
+                if alone:
+                    sweep(path)
+                for line in Mending(path, arrays, alone, self.tiles).mend():
+                    self._say(line)
+                arrays.describe()
+        if not grows:
             return
         if not alone or any(self.tiles.is_held(Work(arrays, mark)) for mark in arrays.marks()):
             raise BadInput(f"another process writes to {path}; add points when it has finished")

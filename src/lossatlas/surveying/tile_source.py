@@ -10,19 +10,38 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import Self
+from dataclasses import dataclass, field, replace
+from typing import Self, TypeVar
 
 import numpy as np
 
 from lossatlas.errors import BadInput
 from lossatlas.surveying.arrays import GridArrays, Mask, Tile
 
-__all__ = ["Claim", "TileSource", "Work", "start_of"]
+__all__ = ["Claim", "Held", "TileSource", "Work", "start_of"]
+
+
+T = TypeVar("T")
 
 
 def _nothing() -> None:
     """Do nothing, where there is nothing to release and no one listens."""
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """That a tile is somebody's alone until it is released, by :meth:`release` or a call; once or more.
+
+    Attributes:
+        release: Lets others have it.
+        losses: How many processes in a row were lost while they held this tile and others went on.
+    """
+
+    release: Callable[[], None] = _nothing
+    losses: int = 0
+
+    def __call__(self) -> None:
+        self.release()
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +53,7 @@ class Claim:
         tile: Where it lies on the grid.
         missing: (the tile's shape) which of its points are to be evaluated; one at least.
         release: Lets others have it; may be called again.
+        losses: How many processes in a row were lost while they held this tile and others went on.
     """
 
     work: Work
@@ -41,7 +61,6 @@ class Claim:
     missing: Mask
     release: Callable[[], None] = _nothing
     losses: int = 0
-    """How many processes were lost while they held it, as far as the source knows."""
 
     def give_up(self, reason: str) -> None:
         """Have nobody try the tile again in this work, and let others have it.
@@ -79,18 +98,25 @@ class Work:
     _finished: set[int] = field(default_factory=set, init=False, repr=False)
     """The numbers of the grid's parts that have been found finished."""
 
-    def tiles(self) -> Iterator[Tile]:
-        """The tiles in which a point is missing and that are not given up, in order; there may be too many to list."""
-        for number, part in enumerate(self.arrays.parts()):
+    def tiles(self, begin: float = 0.0) -> Iterator[Tile]:
+        """The tiles in which a point is missing and that are not given up; there may be too many to list.
+
+        Args:
+            begin: the share of the grid after which they begin, in [0, 1); what lies before it comes last.
+        """
+        parts = list(enumerate(self.arrays.parts()))
+        first, within = divmod(begin * len(parts), 1)
+        for passed, (number, part) in enumerate(_turned(parts, int(first))):
             if number in self._finished:
                 continue
-            if number:
+            if passed:
                 self.listen()
             missing = self.missing(part)
             if not missing.any():
                 self._finished.add(number)
                 continue
-            for tile in self.arrays.tiles(part):
+            tiles = list(self.arrays.tiles(part))
+            for tile in _turned(tiles, int(within * len(tiles))):
                 inside = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(tile, part, strict=True))
                 if missing[tuple(inside)].any() and start_of(tile) not in self.given_up:
                     yield tile
@@ -152,10 +178,17 @@ def start_of(tile: Tile) -> tuple[int, ...]:
 
 
 class TileSource(ABC):
-    """Hands out the tiles of a survey, so that no two evaluate the same one at once."""
+    """Hands out the tiles of a survey, so that no two evaluate the same one at once.
+
+    Attributes:
+        begin: The share of a grid after which :meth:`claims` begins: several that begin at places of their own seldom
+            ask for what others hold.
+    """
+
+    begin: float = 0.0
 
     @abstractmethod
-    def hold(self, marks: str, tile: Tile) -> Callable[[], None] | None:
+    def hold(self, marks: str, tile: Tile) -> Held | None:
         """Have a tile for oneself; does not wait.
 
         Args:
@@ -163,7 +196,7 @@ class TileSource(ABC):
             tile: of the grid.
 
         Returns:
-            What lets others have it, to be called once or more; None where another holder has it.
+            What lets others have it; None where another holder has it.
 
         Raises:
             CannotFinish: nothing can be written where tiles are held, or the survey was removed.
@@ -172,10 +205,10 @@ class TileSource(ABC):
     def is_held(self, work: Work) -> bool:
         """Whether a tile that has points to evaluate is held."""
         for tile in work.tiles():
-            release = self.hold(work.marks, tile)
-            if release is None:
+            held = self.hold(work.marks, tile)
+            if held is None:
                 return True
-            release()
+            held.release()
         return False
 
     def claims(self, work: Work) -> Iterator[Claim]:
@@ -188,7 +221,12 @@ class TileSource(ABC):
         Args:
             work: what is to be done.
         """
-        for tile in work.tiles():
-            release = self.hold(work.marks, tile)
-            if release is not None and (claim := work.claim(tile, release)) is not None:
-                yield claim
+        for tile in work.tiles(self.begin):
+            held = self.hold(work.marks, tile)
+            if held is not None and (claim := work.claim(tile, held.release)) is not None:
+                yield replace(claim, losses=held.losses)
+
+
+def _turned(items: list[T], begin: int) -> list[T]:
+    """All items, from a place on and then those before it."""
+    return items[begin:] + items[:begin]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from lossatlas.surveying.arrays import Tile
-from lossatlas.surveying.tile_source import TileSource
+from lossatlas.surveying.tile_source import Held, TileSource
 
 __all__ = ["Alone"]
 
@@ -13,6 +11,6 @@ __all__ = ["Alone"]
 class Alone(TileSource):
     """For a survey that a single process works on, such as one in memory: every tile is always free."""
 
-    def hold(self, marks: str, tile: Tile) -> Callable[[], None]:
+    def hold(self, marks: str, tile: Tile) -> Held:
         """Have a tile, as always."""
-        return lambda: None
+        return Held()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from lossatlas.surveying.arrays import Tile
-from lossatlas.surveying.store_locks import StoreLocks
-from lossatlas.surveying.tile_source import TileSource
+from lossatlas.surveying.store_locks import StoreLocks, name_tile
+from lossatlas.surveying.tile_source import Held, TileSource
 
 __all__ = ["FileLocks"]
 
@@ -23,10 +21,6 @@ class FileLocks(TileSource):
     def __init__(self, locks: StoreLocks) -> None:
         self._locks = locks
 
-    def hold(self, marks: str, tile: Tile) -> Callable[[], None] | None:
+    def hold(self, marks: str, tile: Tile) -> Held | None:
         """Have a tile for this process, unless another claim, of whatever process, has it."""
-        lock = self._locks.make(f"{marks.replace('/', '-')}-{'-'.join(str(part.start) for part in tile)}")
-        if lock.alone(wait=False):
-            return lock.release
-        lock.release()
-        return None
+        return self._locks.hold(name_tile(marks, tile))

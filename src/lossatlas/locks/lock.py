@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from lossatlas.errors import BadInput
+
 try:
     import fcntl
 except ImportError:  # no such locks on this system: writers may then do the same work twice
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Lock", "lock_folder"]
+__all__ = ["Lock", "clear_losses", "has_locks", "lock_folder"]
 
 SIGNATURE = 400
 """The most bytes of a signature that are read."""
+NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
+"""What a file system says that has no locks."""
 
 
 class Lock:
@@ -34,6 +40,7 @@ class Lock:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._shared = False
+        self._counting = False
         self._handle: int | None = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
     def share(self, *, wait: bool = True) -> bool:
@@ -44,6 +51,9 @@ class Lock:
 
         Returns:
             Whether it is held.
+
+        Raises:
+            BadInput: the file system has no locks.
         """
         return self._take(shared=True, wait=wait)
 
@@ -55,14 +65,38 @@ class Lock:
 
         Returns:
             Whether it is held.
+
+        Raises:
+            BadInput: the file system has no locks.
         """
         return self._take(shared=False, wait=wait)
+
+    def outlast(self) -> bool:
+        """Wait until it is clear whether who holds the lock still lives; False at once, since it was held just now."""
+        return False
 
     def release(self) -> None:
         """Release the lock and close the file; the object cannot be used afterwards."""
         if self._handle is not None:
+            if self._counting:
+                with suppress(OSError):
+                    os.ftruncate(self._handle, 0)
             os.close(self._handle)  # and with it goes the lock
             self._handle = None
+
+    def count_losses(self) -> int:
+        """Count how many processes in a row ended while they held the lock alone, as this one does, and counted.
+
+        The file says so until the lock is released, which clears it; so does :func:`clear_losses`.
+        """
+        if self._handle is None:
+            return 0
+        before = os.pread(self._handle, SIGNATURE, 0)
+        losses = int(before) + 1 if before.strip().isdigit() else 0
+        with suppress(OSError):  # a full disk; who is lost then is not counted
+            os.pwrite(self._handle, b"%d\n" % losses, 0)
+            self._counting = True
+        return losses
 
     def moved(self, path: Path) -> None:
         """Record the new path of the file, after its folder was moved."""
@@ -76,6 +110,9 @@ class Lock:
         except OSError:
             return False
         return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+
+    def sweep(self) -> None:
+        """Do nothing: the system leaves nothing of what a killed process held."""
 
     def sign(self) -> None:
         """Write into the file which process holds the lock and since when, for :meth:`holder`."""
@@ -103,6 +140,11 @@ class Lock:
             if self._shared:  # the system gives a lock up before it asks for another kind
                 fcntl.flock(self._handle, fcntl.LOCK_SH)
             return False
+        except OSError as error:
+            raise BadInput(
+                f"{self._path.parent} is on a file system without locks ({error.strerror}); use leases there, "
+                "--claims leases"
+            ) from error
         self._shared = shared
         return True
 
@@ -120,6 +162,47 @@ def lock_folder(path: Path) -> Iterator[None]:
     finally:
         if handle is not None:
             os.close(handle)
+
+
+def has_locks(folder: Path) -> bool:
+    """Whether the file system of a folder has locks, for all that an attempt says."""
+    if fcntl is None:
+        return True
+    try:
+        return _try_lock(folder, os.O_RDONLY)
+    except OSError:  # some network file systems lock files and no folders
+        place = folder / f".lossatlas-{secrets.token_hex(8)}"
+    try:
+        return _try_lock(place, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    except OSError as error:  # where nothing can be written, who writes will say so
+        return error.errno not in NO_LOCKS
+    finally:
+        with suppress(OSError):
+            place.unlink()
+
+
+def _try_lock(path: Path, flags: int) -> bool:
+    """Lock a file or a folder for a moment, unless it is locked already.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    handle = os.open(path, flags, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(handle)
+    return True
+
+
+def clear_losses(folder: Path) -> None:
+    """Have the files of locks in a folder say of no process that it ended; for one who knows that nobody holds them."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_size:
+                os.truncate(entry.path, 0)
 
 
 def _runs(number: int) -> bool:

@@ -1,0 +1,30 @@
+"""How processes keep out of each other's way: by locks of the system, or by leases."""
+
+from lossatlas.locks.detecting import (
+    AUTO,
+    CLAIMS,
+    AnyLock,
+    Kind,
+    choose_claims,
+    make_lock,
+    recheck_claims,
+    settle_claims,
+)
+from lossatlas.locks.leases import LEASES, Lease
+from lossatlas.locks.lock import Lock, clear_losses, lock_folder
+
+__all__ = [
+    "AUTO",
+    "CLAIMS",
+    "LEASES",
+    "AnyLock",
+    "Kind",
+    "Lease",
+    "Lock",
+    "choose_claims",
+    "clear_losses",
+    "lock_folder",
+    "make_lock",
+    "recheck_claims",
+    "settle_claims",
+]

@@ -1,0 +1,32 @@
+"""Tiles for several processes on machines whose locks do not reach each other, by leases."""
+
+from __future__ import annotations
+
+import os
+import socket
+import zlib
+
+from lossatlas.surveying.arrays import Tile
+from lossatlas.surveying.store_locks import StoreLocks, name_tile
+from lossatlas.surveying.tile_source import Held, TileSource
+
+__all__ = ["Leases"]
+
+
+class Leases(TileSource):
+    """For a survey on a file system that several machines share, and whose locks cannot be trusted.
+
+    A tile is held by a lease (:mod:`lossatlas.locks.leases`), which others take when its holder shows no sign of life.
+    One that was only stopped may then evaluate the tile beside them: under one plan both write the same values.
+
+    Args:
+        locks: of the survey's store, which are leases.
+    """
+
+    def __init__(self, locks: StoreLocks) -> None:
+        self._locks = locks
+        self.begin = zlib.crc32(f"{socket.gethostname()} {os.getpid()}".encode()) / 2**32
+
+    def hold(self, marks: str, tile: Tile) -> Held | None:
+        """Have a tile for this process, unless another claim, of whatever process that lives, has it."""
+        return self._locks.hold(name_tile(marks, tile))
