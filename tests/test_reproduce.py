@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,10 @@ import yaml
 
 import lossatlas as la
 from lossatlas.cli import main
+from lossatlas.jobs.job import Handling
 from lossatlas.jobs.sweep import run_sweep
 from lossatlas.measures import measure_survey
+from lossatlas.progress import Silent
 from lossatlas.recipes import PRESETS, ConnectConfig, FitConfig, ProblemConfig, SurveyConfig, TrainConfig
 from lossatlas.reproduce import STUDIES, Run, Study
 from lossatlas.reproduce.drawing import write_table
@@ -527,12 +530,13 @@ def test_a_run_that_is_made_of_one_that_could_not_be_finished_is_not_bad_input(t
         "net": TrainConfig(**network, epochs=1, optimizer="sgd,lr=1e30"),
         "slice": SurveyConfig(**network, checkpoint=str(tmp_path / "net"), grid=(3,), plan="loop", examples="20"),
     }
+    how = Handling(tmp_path, math.inf, pictures=False, reporter=Silent(), stop=lambda: False)
     with pytest.raises(
         la.CannotFinish, match=r"2 of 2 runs could not be finished: net \(.*; slice \(.*net does not hold"
     ):
-        run_sweep(configs, tmp_path)
+        run_sweep(configs, how)
     with pytest.raises(la.BadInput, match="does not exist"):
-        run_sweep({"slice": replace(configs["slice"], checkpoint=str(tmp_path / "none"))}, tmp_path)
+        run_sweep({"slice": replace(configs["slice"], checkpoint=str(tmp_path / "none"))}, how)
 
 
 def test_tables_are_markdown() -> None:

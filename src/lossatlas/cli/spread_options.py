@@ -3,7 +3,7 @@
 # Annotations are evaluated here, not where a subclass is defined: the command line reads them.
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from lossatlas.bounds import Count
 from lossatlas.cli.configured import RunOptions
@@ -22,8 +22,15 @@ class SpreadRunOptions(RunOptions):
     """Number of workers; with --executor one per GPU, or else per core."""
     ray_address: str | None = None
     """Address of the Ray cluster, as HOST:PORT; by default one is started on this machine."""
+    claims: Literal["auto", "locks", "leases"] = "auto"
+    """How processes keep out of each other's way: by locks of the system; by leases, files that expire when their
+    writer shows no sign of life for two minutes; or auto, by what others use who write the run, or else by what the
+    file system allows."""
 
     def handling(self) -> dict[str, Any]:
         from lossatlas.jobs.spreading import Spreading  # late, because --help does without torch
 
-        return {**super().handling(), "spreading": Spreading(self.executor, self.workers, self.ray_address)}
+        return {
+            **super().handling(),
+            "spreading": Spreading(self.executor, self.workers, self.ray_address, self.claims),
+        }

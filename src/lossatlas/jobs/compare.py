@@ -200,9 +200,7 @@ def _surveys(
         if pool is None:
             _carry_out_here(surveys, how)
         else:
-            for name, error in carry_out_pooled(
-                pool, surveys, reporter=how.reporter, phase="comparison", stop=how.stop, attendance=how.attendance
-            ):
+            for name, error in carry_out_pooled(pool, surveys, how, "comparison"):
                 if error is not None:
                     raise type(error)(f"survey {name}: {error}") if isinstance(error, LossatlasError) else error
     except Interrupted as error:
@@ -214,5 +212,6 @@ def _carry_out_here(surveys: Mapping[str, PooledRun[SurveyConfig]], how: Handlin
     """Carry out surveys one after the other."""
     for index, survey in enumerate(surveys.values()):
         how.tell("compare", index / len(surveys))
-        run_survey(survey.config, survey.out, resume=True, pictures=False, stop=how.stop)
+        spreading = how.spreading.by_itself
+        run_survey(survey.config, survey.out, resume=True, pictures=False, stop=how.stop, spreading=spreading)
     how.tell("compare", 1.0)

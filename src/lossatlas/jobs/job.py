@@ -30,9 +30,11 @@ from lossatlas.surveying import Refinement, Surveyor, SurveyStore
 from lossatlas.surveying.executor import MOST_LOSSES
 from lossatlas.surveying.survey import TilesGivenUp
 
-__all__ = ["Handling", "Job"]
+__all__ = ["CHECKPOINT_SECONDS", "Handling", "Job"]
 
 C = TypeVar("C", bound=Config)
+CHECKPOINT_SECONDS = 10.0
+"""The seconds between checkpoints of a fit or a training unless something else is asked for."""
 NOTHING: Mapping[str, float] = {}
 
 
@@ -141,7 +143,7 @@ class Job(Generic[C]):
         *,
         resume: bool = False,
         overwrite: bool = False,
-        checkpoint_seconds: float = 10.0,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
         pictures: bool = True,
         reporter: Reporter | None = None,
         stop: Callable[[], bool] = lambda: False,
@@ -173,7 +175,9 @@ class Job(Generic[C]):
         """
         if not 0 <= checkpoint_seconds < math.inf:
             raise BadInput(f"{checkpoint_seconds} is not a value for checkpoint_seconds; expected 0 or more")
-        with closing(Start(config, out, resume=resume, overwrite=overwrite, together=self.together)) as start:
+        with closing(
+            Start(config, out, resume=resume, overwrite=overwrite, together=self.together, claims=spreading.claims)
+        ) as start:
             if start.finished:
                 sweep_records(start.run.path)
                 summary = start.run.read_json(SUMMARY)

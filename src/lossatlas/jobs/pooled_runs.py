@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -15,10 +15,9 @@ import yaml
 from lossatlas.describing import count_things, join_words
 from lossatlas.errors import CannotFinish, Caution, Interrupted
 from lossatlas.files.reading import expand_home, resolve_path
-from lossatlas.jobs.attending import Attendance
+from lossatlas.jobs.job import Handling
 from lossatlas.jobs.spreading import POLL
 from lossatlas.pools import Outcome, Pool, Task
-from lossatlas.progress import Reporter
 from lossatlas.recipes import Config
 from lossatlas.recipes.inputs import list_paths
 from lossatlas.surveying.executor import MOST_LOSSES
@@ -57,7 +56,7 @@ class _Runs:
 
     pool: Pool
     runs: Mapping[str, PooledRun[Config]]
-    reporter: Reporter
+    how: Handling
     needs: dict[str, set[str]] = field(init=False)
     """By the name of a run that has not been submitted yet, the runs that it waits for."""
     running: set[str] = field(default_factory=set)
@@ -85,7 +84,12 @@ class _Runs:
         """The task of a run. Its configuration travels as YAML, which has infinities."""
         run = self.runs[name]
         settings = yaml.safe_dump(run.config.flat())
-        arguments = {"verb": run.config.verb, "settings": settings, "out": str(resolve_path(run.out))}
+        arguments = {
+            "verb": run.config.verb,
+            "settings": settings,
+            "out": str(resolve_path(run.out)),
+            "claims": self.how.spreading.claims,
+        }
         return Task(name, "lossatlas.jobs.sweep:carry_out_settings", arguments)
 
     def conclude(self, outcome: Outcome) -> Iterator[tuple[str, Exception | None]]:
@@ -96,7 +100,7 @@ class _Runs:
         error = outcome.error
         if outcome.lost:
             self.losses[name] += 1
-            self.reporter.say(f"{name}: its worker was lost ({outcome.lost})")
+            self.how.reporter.say(f"{name}: its worker was lost ({outcome.lost})")
             if self.losses[name] < MOST_LOSSES:
                 self.pool.submit(outcome.task)
                 return
@@ -112,13 +116,7 @@ class _Runs:
 
 
 def carry_out_pooled(
-    pool: Pool,
-    runs: Mapping[str, PooledRun[Config]],
-    *,
-    reporter: Reporter,
-    phase: str,
-    stop: Callable[[], bool],
-    attendance: Attendance,
+    pool: Pool, runs: Mapping[str, PooledRun[Config]], how: Handling, phase: str
 ) -> Iterator[tuple[str, Exception | None]]:
     """Carry out runs by the workers of a pool, each when those that it needs are finished; finished ones are kept.
 
@@ -127,32 +125,31 @@ def carry_out_pooled(
     Args:
         pool: the workers.
         runs: the runs by name.
-        reporter: told of the progress, and of workers that were lost.
+        how: what the runs are carried out for: who is told of the progress, and asked whether to stop.
         phase: what the progress is called.
-        stop: asked again and again; True asks the workers to stop.
-        attendance: told what each worker does.
 
     Yields:
         The name of each run that has ended, and the error that ended it; None where it is finished.
 
     Raises:
-        Interrupted: ``stop`` returned True.
+        Interrupted: the workers were asked to stop.
     """
-    under_way, ended = _Runs(pool, runs, reporter), 0
+    under_way, ended = _Runs(pool, runs, how), 0
     while ended < len(runs):
         found = list(under_way.submit())
-        attendance.note_workers(pool)
+        how.attendance.note_workers(pool)
         for outcome in pool.wait(POLL) if not found else ():
-            attendance.note_outcome(outcome)
+            how.attendance.note_outcome(outcome)
             found += under_way.conclude(outcome)
         for name, error in found:
             ended += 1
             yield name, error
-        reporter.progress(phase, ended / len(runs), {})
-        attendance.tell(phase, ended / len(runs))
-        if ended < len(runs) and stop():
-            _stop(under_way)
-            raise Interrupted(f"interrupted in the {phase}")
+        try:
+            how.tell(phase, ended / len(runs))
+        except Interrupted:
+            if ended < len(runs):
+                _stop(under_way)
+                raise
 
 
 def _stop(under_way: _Runs) -> None:

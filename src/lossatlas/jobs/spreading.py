@@ -23,6 +23,7 @@ from lossatlas.describing import count_things
 from lossatlas.errors import BadInput, Caution, LossatlasError, make_unknown_error
 from lossatlas.files.reading import resolve_path
 from lossatlas.jobs.attending import Attendance
+from lossatlas.locks import AUTO, CLAIMS
 from lossatlas.pools import POOLS, Outcome, Pool, PoolOptions, Task, open_pool
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.rundir import SURVEY
@@ -49,6 +50,9 @@ class Spreading:
     """The number of workers; None for one per GPU, or else per core."""
     ray_address: str | None = None
     """The address of the Ray cluster to work on; None starts one on this machine."""
+    claims: str = AUTO
+    """How processes keep out of each other's way: ``locks`` of the system, ``leases``, or ``auto``, which is what
+    others use who write the run, or else what the file system allows."""
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
@@ -57,6 +61,8 @@ class Spreading:
             object.__setattr__(self, "executor", LOCAL)
         if self.executor not in (ALONE, *POOLS):
             raise make_unknown_error("executor", self.executor, (ALONE, *POOLS))
+        if self.claims not in CLAIMS:
+            raise make_unknown_error("way to claim work", self.claims, CLAIMS)
         if self.ray_address is not None and self.executor != "ray":
             raise BadInput(
                 f"ray_address is the address of a Ray cluster, and the executor is {self.executor}; add --executor ray"
@@ -66,6 +72,11 @@ class Spreading:
     def is_alone(self) -> bool:
         """Whether this process works by itself."""
         return self.executor == ALONE
+
+    @property
+    def by_itself(self) -> Spreading:
+        """The spreading of a part that one process carries out, alone."""
+        return Spreading(claims=self.claims)
 
     def count_workers(self, device: torch.device) -> int:
         """The number of workers on a device."""
@@ -218,7 +229,8 @@ def _locate(error: Exception, tile: str) -> Exception:
     """An error that a worker raised, with the tile at which it did."""
     if not isinstance(error, LossatlasError):
         return error
-    located = type(error)(f"{error} (a worker, at {tile})")
+    located = type(error).__new__(type(error), f"{error} (a worker, at {tile})")  # whatever its class is made of
+    vars(located).update(vars(error))
     located.__cause__ = error
     return located
 

@@ -11,6 +11,7 @@ import yaml
 from lossatlas.engine import Engine, Plan
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import expand_home, resolve_path
+from lossatlas.locks import AUTO
 from lossatlas.provenance import list_versions
 from lossatlas.recipes import Config, complete, list_differences
 from lossatlas.recipes.chart_recipe import ChartRecipe
@@ -36,13 +37,23 @@ class Start(Generic[C]):
         resume: resume a run that is there, or start one if there is none.
         overwrite: replace a lossatlas run that is there.
         together: whether other processes may work on the run at the same time, until :meth:`close`.
+        claims: how processes keep out of each other's way, see :class:`~lossatlas.rundir.RunDirectory`.
 
     Raises:
         BadInput: the directory holds something else, a run with other settings, or a run that another process writes.
     """
 
-    def __init__(self, config: C, out: Path, *, resume: bool, overwrite: bool, together: bool = False) -> None:
-        self.run = RunDirectory(out)
+    def __init__(
+        self,
+        config: C,
+        out: Path,
+        *,
+        resume: bool,
+        overwrite: bool,
+        together: bool = False,
+        claims: str = AUTO,
+    ) -> None:
+        self.run = RunDirectory(out, claims)
         self.run.recover()
         self.continuing = resume and self.run.exists
         self.config = complete(config)

@@ -78,7 +78,9 @@ def _survey(
     surveyor = recipe.build_surveyor(engine)
     recorded = {TILED: recipe.config.tile_points, PROBE: surveyor.probe(recipe.grid).record()}
     path = run.path / SURVEY
-    with SurveyStore.of_chart(path, recipe.chart, recipe.grid, recorded=recorded, say=reporter.say) as store:
+    with SurveyStore.of_chart(
+        path, recipe.chart, recipe.grid, recorded=recorded, say=reporter.say, claims=how.spreading.claims
+    ) as store:
         surveyor.check(store)
         start.reopen()
         with store.alone("beside"):

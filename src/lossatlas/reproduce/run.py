@@ -15,6 +15,7 @@ from lossatlas.engine.planning import check_plan
 from lossatlas.errors import BadInput, Interrupted, make_unknown_error
 from lossatlas.files.reading import resolve_path
 from lossatlas.jobs.attending import Attendance
+from lossatlas.jobs.job import CHECKPOINT_SECONDS, Handling
 from lossatlas.jobs.spreading import NOWHERE, Spreading
 from lossatlas.jobs.sweep import run_sweep
 from lossatlas.pools import Pool
@@ -80,7 +81,7 @@ def run_study(
         )
     configs = state_runs(study, scale, folder, device, plan)
     stated = {"study": study.title, "scale": scale, "runs": {key: config.flat() for key, config in configs.items()}}
-    run = RunDirectory(out)
+    run = RunDirectory(out, spreading.claims)
     run.recover()
     if not (resume and run.exists):
         run.check_free(overwrite=overwrite)
@@ -91,7 +92,8 @@ def run_study(
         closing(_begun(run, study, configs, stated, resume=resume, overwrite=overwrite)),
         Attendance(out, "" if spreading.is_alone else spreading.executor, reporter) as attendance,
     ):
-        return _carried_out(run, study, scale, configs, reporter, stop, attendance, pool)
+        how = Handling(out / RUNS, CHECKPOINT_SECONDS, False, reporter, stop, spreading, attendance)
+        return _carried_out(run, study, scale, configs, how, pool)
 
 
 def _begun(
@@ -109,14 +111,13 @@ def _begun(
 
 
 def _carried_out(
-    run: RunDirectory, study: Study, scale: str, configs: Mapping[str, Config], reporter: Reporter,
-    stop: Callable[[], bool], attendance: Attendance, pool: Pool | None,
-) -> dict[str, Any]:  # fmt: skip
+    run: RunDirectory, study: Study, scale: str, configs: Mapping[str, Config], how: Handling, pool: Pool | None
+) -> dict[str, Any]:
     """Carry out a study's runs and write its pictures and tables; returns the summaries."""
     out = run.path
     try:
         linked = {key: _linked(config, configs, out / RUNS) for key, config in configs.items()}
-        summaries = run_sweep(linked, out / RUNS, reporter=reporter, stop=stop, attendance=attendance, pool=pool)
+        summaries = run_sweep(linked, how, pool)
     except Interrupted as error:
         raise Interrupted(f"interrupted in the study; continue with --out {out} --resume") from error
     runs = {key: Run(config, summaries[key], out / RUNS / key) for key, config in configs.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from lossatlas.bounds import Count
 from lossatlas.cli.app import PlainVerb
@@ -26,6 +27,7 @@ def reproduce(
     executor: str = "none",
     workers: Count | None = None,
     ray_address: str | None = None,
+    claims: Literal["auto", "locks", "leases"] = "auto",
     resume: bool = False,
     overwrite: bool = False,
     print_config: bool = False,
@@ -45,6 +47,8 @@ def reproduce(
             other), local (processes on this machine), or ray (a Ray cluster). With --workers the default is local.
         workers: Number of workers; with --executor one per GPU, or else per core.
         ray_address: Address of the Ray cluster, as HOST:PORT; by default one is started on this machine.
+        claims: How processes keep out of each other's way: by locks of the system; by leases, files that expire when
+            their writer shows no sign of life for two minutes; or auto, by what the file system allows.
         resume: Continue the study in --out; finished runs are kept.
         overwrite: Replace the study in --out.
         print_config: Print the settings of every run, and stop.
@@ -66,7 +70,7 @@ def reproduce(
     with RichReporter() as reporter:
         run_study(
             chosen, scale, place, folder=folder, device=device, plan=plan, resume=resume, overwrite=overwrite,
-            reporter=reporter, stop=is_asked_to_stop, spreading=Spreading(executor, workers, ray_address),
+            reporter=reporter, stop=is_asked_to_stop, spreading=Spreading(executor, workers, ray_address, claims),
         )  # fmt: skip
     say(read_text(place / "results.md"), keep="\n")
     say(f"written to {place / 'results.md'}")
@@ -80,7 +84,7 @@ REPRODUCE = PlainVerb(
         Panel(
             title="How it runs",
             common=("scale", "folder", "device", "plan", "workers", "resume", "print_config"),
-            rare=("executor", "ray_address"),
+            rare=("executor", "ray_address", "claims"),
         ),
         Panel(title="Output", common=("out", "overwrite")),
     ),
