@@ -117,12 +117,12 @@ def run_all(folder: Path, address: str | None) -> dict[str, Any]:
         seen["killed"] = [tell(each) for each in pool.wait(30)]
         seen["again"] = run(pool, task("tell"))
         stopped = folder / "stopped"
-        for each in (task("work_until_asked", mark=str(stopped)), task("sleep", seconds=1), task("tell")):
+        for each in (task("work_until_asked", mark=str(stopped)), task("sleep", seconds=3), task("tell")):
             pool.submit(each)
         await_text(stopped, pool)
         seen["busy"] = {name: each.name for name, (each, _) in pool.busy().items()}
         pool.stop()
-        seen["stopped"] = [tell(each) for _ in range(3) for each in pool.wait(3)]
+        seen["stopped"] = [tell(each) for _ in range(3) for each in pool.wait(5)]
         children = list(find_children(os.getpid()))
     seen["left"] = [pid for pid in children if lives(pid)]
     seen["environment"] = [name for name in os.environ if before.get(name) != os.environ[name]]

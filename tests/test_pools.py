@@ -381,7 +381,7 @@ def test_what_tasks_print_is_not_output_of_the_head(tmp_path):
 def test_workers_that_differ_are_refused_with_the_first_difference_named(shared, monkeypatch, change, said):
     known = Envelope.of_this_process
     monkeypatch.setattr(Envelope, "of_this_process", lambda *args: replace(known(*args), host="elsewhere", **change))
-    pool = open_pool("local", PoolOptions(1, 1, shared))
+    pool = open_pool("local", PoolOptions(1, 1, shared / "run"))
     with pytest.raises(BadInput) as refused:
         pool.start()
     assert said in str(refused.value)

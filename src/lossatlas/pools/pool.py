@@ -46,7 +46,8 @@ class Outcome:
 
     task: Task
     worker: Worker | None
-    """Who carried it out; None where this is not known."""
+    """Who carried it out; None where this is not known. A worker of Ray that was lost is known by its name, and by the
+    process that carried out the task before."""
     value: Any = None
     """What the function returned, of JSON's types."""
     error: Exception | None = None

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import warnings
 from collections import deque
@@ -315,9 +314,6 @@ def _standard_error() -> int:
 @contextmanager
 def _hold_interrupts() -> Iterator[None]:
     """While entered, SIGINT waits; processes that are started here begin with it blocked, until they ignore it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -163,8 +163,8 @@ class Ray(Pool):
         except ray.exceptions.LocalRayletDiedError:
             raise  # it concerns all tasks, not this one
         except ray.exceptions.RayError as error:
-            self._known.pop(name, None)
-            return Outcome(task, None, lost=ENDS.get(type(error).__name__, format_error(error)))
+            lost = ENDS.get(type(error).__name__, format_error(error))
+            return Outcome(task, self._known.pop(name, None), lost=lost)
         self._known[name] = Worker(**message["worker"])
         return read_reply(task, self._known[name], message["reply"])
 
