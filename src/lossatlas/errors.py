@@ -17,6 +17,7 @@ __all__ = [
     "ModelFailure",
     "escape_unprintable",
     "format_error",
+    "locate_error",
     "make_unknown_error",
     "tell_raised",
 ]
@@ -61,6 +62,20 @@ class Interrupted(LossatlasError):
 
 class Caution(UserWarning):
     """A warning that matters for the interpretation of a result; the command line prints it once, in one line."""
+
+
+def locate_error(error: Exception, place: str) -> Exception:
+    """Make an error like one of lossatlas's own that also says where it was raised; others are returned as they are.
+
+    >>> locate_error(BadInput("it is empty"), "in survey a")
+    BadInput('it is empty (in survey a)')
+    """
+    if not isinstance(error, LossatlasError):
+        return error
+    located = type(error).__new__(type(error), f"{error} ({place})")  # whatever the arguments of its class are
+    vars(located).update(vars(error))
+    located.__cause__ = error
+    return located
 
 
 def format_error(error: BaseException, *, kind: bool = False) -> str:

@@ -15,7 +15,7 @@ from lossatlas.engine.buffers_policy import find_normalisation_layers
 from lossatlas.engine.memory import find_memory_limit
 from lossatlas.engine.planning import MEASURING_SECONDS, check_plan
 from lossatlas.engine.precisions import check_precision
-from lossatlas.errors import Interrupted, LossatlasError
+from lossatlas.errors import Interrupted, locate_error
 from lossatlas.exchange.comparison import COMPARISON, read_comparison
 from lossatlas.files.reading import resolve_path
 from lossatlas.jobs.compared import choose_compared, compare_predictions, make_comparison, summarise_comparison
@@ -202,7 +202,7 @@ def _surveys(
         else:
             for name, error in carry_out_pooled(pool, surveys, how, "comparison"):
                 if error is not None:
-                    raise type(error)(f"survey {name}: {error}") if isinstance(error, LossatlasError) else error
+                    raise locate_error(error, f"in survey {name}")
     except Interrupted as error:
         raise Interrupted(f"interrupted in the comparison; continue with --out {run.path} --resume") from error
     return {(task.kind, task.places): read_survey(surveys[task.name].out / SURVEY) for task in tasks}

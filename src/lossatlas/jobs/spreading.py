@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from lossatlas.describing import count_things
-from lossatlas.errors import BadInput, Caution, LossatlasError, make_unknown_error
+from lossatlas.errors import BadInput, Caution, locate_error, make_unknown_error
 from lossatlas.files.reading import resolve_path
 from lossatlas.jobs.attending import Attendance
 from lossatlas.locks import AUTO, CLAIMS
@@ -208,7 +208,7 @@ class PooledTiles(Executor):
         for caution in outcome.cautions:
             warnings.warn(caution, Caution, stacklevel=2)
         if outcome.error is not None:
-            raise _locate(outcome.error, name)
+            raise locate_error(outcome.error, f"a worker, at {name}")
         if not outcome.lost:
             for counted in outcome.value["unresolved"]:
                 self._surveyor.count_unresolved(*counted)
@@ -223,16 +223,6 @@ class PooledTiles(Executor):
         held.pop(name).give_up(f"{count_things(times, 'worker')} were lost over it, the last one {outcome.lost}")
         self._say(f"{who} was lost ({outcome.lost}); its tile, {name}, is given up")
         return 0
-
-
-def _locate(error: Exception, tile: str) -> Exception:
-    """An error that a worker raised, with the tile at which it did."""
-    if not isinstance(error, LossatlasError):
-        return error
-    located = type(error).__new__(type(error), f"{error} (a worker, at {tile})")  # whatever its class is made of
-    vars(located).update(vars(error))
-    located.__cause__ = error
-    return located
 
 
 def evaluate_tile(
