@@ -6,6 +6,8 @@ import errno
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -170,6 +172,16 @@ def release_in_a_fork(path: Path) -> bool:
     os.waitpid(forked(lease.release), 0)
     other = Lease(path)
     return lease.in_place and not other.alone(wait=False)
+
+
+def test_what_was_not_released_is_free_when_its_process_ends(tmp_path: Path) -> None:
+    forgetful = "import sys, pathlib, lossatlas.locks as l; l.Lease(pathlib.Path(sys.argv[1])).alone()"
+    subprocess.run([sys.executable, "-c", forgetful, str(tmp_path / "lock")], check=True)
+    assert names(tmp_path) == [".leases", ".leases/lock.alone"]
+    lease = Lease(tmp_path / "lock")
+    assert lease.alone(wait=False)
+    lease.release()
+    assert names(tmp_path) == []
 
 
 class TestExpiry:
