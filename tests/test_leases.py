@@ -278,21 +278,24 @@ class TestExpiry:
             clock.now += heartbeats.LEASE_SECONDS
 
 
-def stop_in_between(path: Path) -> bool:
-    """Hold a lease, be stopped, and go on when another process has it; whether this one still took it for its own."""
+def stop_in_between(path: Path, looks: bool) -> bool:
+    """Hold a lease, be stopped, go on when another process has it; whether this one looks and takes it for its own."""
     heartbeats.LEASE_SECONDS = SHORT
     lease = Lease(path)
     lease.alone()
     path.with_name("held").touch()
     os.kill(os.getpid(), signal.SIGSTOP)
-    mine = lease.in_place
+    mine = looks and lease.in_place
     lease.release()
     return mine
 
 
 class TestStopped:
-    def test_a_process_does_not_release_what_another_has_by_then(self, tmp_path: Path, short: None) -> None:
-        with Child(stop_in_between, tmp_path / "lock") as child:
+    @pytest.mark.parametrize("looks", [True, False])
+    def test_a_process_does_not_release_what_another_has_by_then(
+        self, looks: bool, tmp_path: Path, short: None
+    ) -> None:
+        with Child(stop_in_between, tmp_path / "lock", looks) as child:
             wait_for((tmp_path / "held").exists, child)
             lease = Lease(tmp_path / "lock")
             assert lease.alone()
