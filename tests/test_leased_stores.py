@@ -57,7 +57,7 @@ def number(store: SurveyStore, claim: Claim) -> int:
 
 
 def finish(store: SurveyStore) -> None:
-    complete(store.work("test", "streaming"), store.tiles, InProcess(), lambda claim: number(store, claim), print)
+    complete([store.work("test", "streaming")], store.tiles, InProcess(), lambda claim: number(store, claim), print)
 
 
 def claimed(store: SurveyStore) -> Claim:

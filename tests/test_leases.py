@@ -6,6 +6,8 @@ import errno
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -172,6 +174,16 @@ def release_in_a_fork(path: Path) -> bool:
     return lease.in_place and not other.alone(wait=False)
 
 
+def test_what_was_not_released_is_free_when_its_process_ends(tmp_path: Path) -> None:
+    forgetful = "import sys, pathlib, lossatlas.locks as l; l.Lease(pathlib.Path(sys.argv[1])).alone()"
+    subprocess.run([sys.executable, "-c", forgetful, str(tmp_path / "lock")], check=True)
+    assert names(tmp_path) == [".leases", ".leases/lock.alone"]
+    lease = Lease(tmp_path / "lock")
+    assert lease.alone(wait=False)
+    lease.release()
+    assert names(tmp_path) == []
+
+
 class TestExpiry:
     def test_comes_when_a_counter_stood_still_for_so_long_on_the_observers_clock(
         self, tmp_path: Path, clock: Clock, watch: Watch
@@ -266,21 +278,24 @@ class TestExpiry:
             clock.now += heartbeats.LEASE_SECONDS
 
 
-def stop_in_between(path: Path) -> bool:
-    """Hold a lease, be stopped, and go on when another process has it; whether this one still took it for its own."""
+def stop_in_between(path: Path, looks: bool) -> bool:
+    """Hold a lease, be stopped, go on when another process has it; whether this one looks and takes it for its own."""
     heartbeats.LEASE_SECONDS = SHORT
     lease = Lease(path)
     lease.alone()
     path.with_name("held").touch()
     os.kill(os.getpid(), signal.SIGSTOP)
-    mine = lease.in_place
+    mine = looks and lease.in_place
     lease.release()
     return mine
 
 
 class TestStopped:
-    def test_a_process_does_not_release_what_another_has_by_then(self, tmp_path: Path, short: None) -> None:
-        with Child(stop_in_between, tmp_path / "lock") as child:
+    @pytest.mark.parametrize("looks", [True, False])
+    def test_a_process_does_not_release_what_another_has_by_then(
+        self, looks: bool, tmp_path: Path, short: None
+    ) -> None:
+        with Child(stop_in_between, tmp_path / "lock", looks) as child:
             wait_for((tmp_path / "held").exists, child)
             lease = Lease(tmp_path / "lock")
             assert lease.alone()

@@ -6,6 +6,7 @@ has not moved.
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import secrets
@@ -276,6 +277,16 @@ def write_new(path: Path, content: bytes, *, folders: bool = True) -> bool:
     finally:
         os.close(handle)
     return True
+
+
+@atexit.register
+def _end() -> None:
+    """Let others have at once what was not released, as locks are when a process ends."""
+    for heart in (*_hearts.values(), *_moved):
+        heart._ended.set()
+        heart._thread.join(1)  # a disk that does not answer keeps nobody from ending
+        with suppress(OSError):
+            heart._file.unlink(missing_ok=True)
 
 
 def _forget() -> None:
