@@ -16,7 +16,7 @@ __all__ = ["Differences", "differences"]
 
 MEASURED = re.compile(r"seconds|timings|_bytes$|log_length")
 """The names of numbers that no two runs have in common."""
-UNEQUAL = {"report.html", ".writers"}
+UNEQUAL = {"report.html", ".writers", ".workers"}
 """Files with such numbers, or with those of processes, in them."""
 
 

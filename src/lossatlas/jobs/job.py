@@ -27,8 +27,8 @@ from lossatlas.progress import Reporter, Silent, count_towards
 from lossatlas.recipes import Config
 from lossatlas.rundir import SUMMARY
 from lossatlas.surveying import Refinement, Surveyor, SurveyStore
-from lossatlas.surveying.executor import MOST_LOSSES
 from lossatlas.surveying.survey import TilesGivenUp
+from lossatlas.surveying.tile_source import MOST_LOSSES
 
 __all__ = ["CHECKPOINT_SECONDS", "Handling", "Job"]
 

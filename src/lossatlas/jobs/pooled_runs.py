@@ -20,7 +20,7 @@ from lossatlas.jobs.spreading import POLL
 from lossatlas.pools import Outcome, Pool, Task
 from lossatlas.recipes import Config
 from lossatlas.recipes.inputs import list_paths
-from lossatlas.surveying.executor import MOST_LOSSES
+from lossatlas.surveying.tile_source import MOST_LOSSES
 
 __all__ = ["PooledRun", "carry_out_pooled"]
 

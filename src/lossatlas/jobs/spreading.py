@@ -28,8 +28,8 @@ from lossatlas.pools import POOLS, Outcome, Pool, PoolOptions, Task, open_pool
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.rundir import SURVEY
 from lossatlas.surveying import Surveyor, SurveyStore
-from lossatlas.surveying.executor import MOST_LOSSES, Executor
-from lossatlas.surveying.tile_source import Claim
+from lossatlas.surveying.executor import Executor
+from lossatlas.surveying.tile_source import MOST_LOSSES, Claim
 
 __all__ = ["NOWHERE", "POLL", "PooledTiles", "Spreading", "evaluate_tile"]
 

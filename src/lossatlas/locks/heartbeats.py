@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-__all__ = ["LEASE_SECONDS", "Heart", "Life", "Watch", "watch"]
+__all__ = ["BEAT", "LEASE_SECONDS", "Heart", "Life", "Watch", "read_short", "watch", "write_new"]
 
 LEASE_SECONDS = 120.0
 """For how long the counter of a process may stand still before others take its leases."""

@@ -7,16 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 
-from lossatlas.surveying.tile_source import Claim, TileSource, Work
+from lossatlas.surveying.tile_source import MOST_LOSSES, Claim, TileSource, Work
 
-__all__ = ["MOST_LOSSES", "Executor", "InProcess", "complete"]
+__all__ = ["Executor", "InProcess", "complete"]
 
 POLL = 0.1
 """Seconds between looks at tiles that others work on, at least."""
 PATIENCE = 4
 """How many times as long as such a look took is waited for the next one, at least: many marks take long to read."""
-MOST_LOSSES = 3
-"""How many processes may be lost over a tile before it is given up."""
 
 
 class Executor(ABC):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from lossatlas.files.writing import cannot_write
 from lossatlas.locks import AnyLock, Kind, clear_losses, make_lock, recheck_claims, settle_claims
 from lossatlas.surveying.arrays import GridArrays, Tile
-from lossatlas.surveying.tile_source import Held
+from lossatlas.surveying.tile_source import MOST_LOSSES, Held
 
 __all__ = ["STARTER", "WRITERS", "StoreLocks", "name_tile"]
 
@@ -18,6 +18,8 @@ WRITERS = "writers"
 """The lock that all share who write to a store."""
 STARTER = "starter"
 """The lease of the process that alone makes arrays, for as long as it has the store open."""
+GIVEN_UP = ".given-up"
+"""What is added to the name of a tile for the file that says that nobody is to try it again."""
 
 
 @dataclass
@@ -89,9 +91,18 @@ class StoreLocks:
         return None
 
     def hold(self, what: str) -> Held | None:
-        """Take a tile, as :meth:`take` does, and count who was lost with it."""
+        """Take a tile, as :meth:`take` does, and count who was lost with it: too many where others have given it up."""
         lock = self.take(what)
-        return None if lock is None else Held(lock.release, lock.count_losses())
+        if lock is None:
+            return None
+        note = self.folder / f"{what}{GIVEN_UP}"
+        losses = MOST_LOSSES if note.exists() else lock.count_losses()
+
+        def give_up() -> None:
+            with self.writing(what):
+                note.touch()
+
+        return Held(lock.release, losses, give_up)
 
     @contextmanager
     def held(self, what: str) -> Iterator[None]:
@@ -109,11 +120,14 @@ class StoreLocks:
             lock.release()
 
     def sweep(self, writers: AnyLock) -> None:
-        """Remove what killed processes left, and forget who was lost with a tile.
+        """Remove what killed processes left, and forget who was lost with a tile, and which were given up.
 
         Args:
             writers: the lock of that name, which is held alone.
         """
+        with suppress(OSError):
+            for note in self.folder.glob(f"*{GIVEN_UP}"):
+                note.unlink(missing_ok=True)
         if self.are_leases:
             writers.sweep()
         else:

@@ -18,9 +18,11 @@ import numpy as np
 from lossatlas.errors import BadInput
 from lossatlas.surveying.arrays import GridArrays, Mask, Tile
 
-__all__ = ["Claim", "Held", "TileSource", "Work", "start_of"]
+__all__ = ["MOST_LOSSES", "Claim", "Held", "TileSource", "Work", "start_of"]
 
 
+MOST_LOSSES = 3
+"""How many processes may be lost over a tile before it is given up."""
 T = TypeVar("T")
 
 
@@ -35,10 +37,12 @@ class Held:
     Attributes:
         release: Lets others have it.
         losses: How many processes in a row were lost while they held this tile and others went on.
+        give_up: Has others give it up, too, who come before all have ended.
     """
 
     release: Callable[[], None] = _nothing
     losses: int = 0
+    give_up: Callable[[], None] = _nothing
 
     def __call__(self) -> None:
         self.release()
@@ -54,6 +58,7 @@ class Claim:
         missing: (the tile's shape) which of its points are to be evaluated; one at least.
         release: Lets others have it; may be called again.
         losses: How many processes in a row were lost while they held this tile and others went on.
+        warn_others: Has others give it up, too, who come before all have ended.
     """
 
     work: Work
@@ -61,14 +66,16 @@ class Claim:
     missing: Mask
     release: Callable[[], None] = _nothing
     losses: int = 0
+    warn_others: Callable[[], None] = _nothing
 
     def give_up(self, reason: str) -> None:
-        """Have nobody try the tile again in this work, and let others have it.
+        """Have nobody try the tile again.
 
         Args:
             reason: what happened to those who tried.
         """
         self.work.give_up(self.tile, reason)
+        self.warn_others()
         self.release()
 
     def __enter__(self) -> Self:
@@ -145,7 +152,7 @@ class Work:
         return Claim(self, tile, missing, release)
 
     def give_up(self, tile: Tile, reason: str) -> None:
-        """Leave a tile as it is; to be told of by :meth:`tell_given_up`."""
+        """Leave a tile as it is; to be told of by :meth:`list_given_up`."""
         self.given_up[start_of(tile)] = reason
 
     def list_given_up(self) -> Iterator[tuple[Tile, str]]:
@@ -224,7 +231,7 @@ class TileSource(ABC):
         for tile in work.tiles(self.begin):
             held = self.hold(work.marks, tile)
             if held is not None and (claim := work.claim(tile, held.release)) is not None:
-                yield replace(claim, losses=held.losses)
+                yield replace(claim, losses=held.losses, warn_others=held.give_up)
 
 
 def _turned(items: list[T], begin: int) -> list[T]:
