@@ -34,6 +34,7 @@ def info() -> int | None:
     from lossatlas.models import MODELS
     from lossatlas.objectives import CLIPS, CURVE_OBJECTIVES
     from lossatlas.pictures import SHAPES, SOURCES
+    from lossatlas.pools import POOLS
     from lossatlas.provenance import list_versions
     from lossatlas.recipes import PRESETS
     from lossatlas.reproduce import STUDIES
@@ -54,6 +55,7 @@ def info() -> int | None:
         "pictures": [*SHAPES, *(SOURCES[name].form for name in SOURCES)],
         "metrics": [*METRICS],
         "operators": [*OPERATORS],
+        "executors": ["none", *POOLS],
         "views": [*VIEWS],
         "views of comparisons": [*COMPARISON_VIEWS],
         "views of curvature runs": [*CURVATURE_VIEWS],
