@@ -175,7 +175,7 @@ class PooledTiles(Executor):
             while True:
                 while len(held) < self._pool.count and (claim := next(claims, None)) is not None:
                     task = self._describe(claim)
-                    held[task.name] = claim
+                    held[_identify(task)] = claim
                     self._pool.submit(task)
                 if not held:
                     return
@@ -184,7 +184,7 @@ class PooledTiles(Executor):
                 if not outcomes:
                     yield 0  # so that whoever wants the run to stop is asked
                 for outcome in outcomes:
-                    if outcome.task.name in held and (count := self._conclude(outcome, held)):
+                    if _identify(outcome.task) in held and (count := self._conclude(outcome, held)):
                         yield count
         finally:
             for claim in held.values():
@@ -203,7 +203,7 @@ class PooledTiles(Executor):
 
     def _conclude(self, outcome: Outcome, held: dict[str, Claim]) -> int:
         """Release the tile of a task that has ended, or have it evaluated once more; returns the points done."""
-        name = outcome.task.name
+        name, key = outcome.task.name, _identify(outcome.task)
         self._attendance.note_outcome(outcome, outcome.value["points"] if outcome.value else 0)
         for caution in outcome.cautions:
             warnings.warn(caution, Caution, stacklevel=2)
@@ -212,17 +212,22 @@ class PooledTiles(Executor):
         if not outcome.lost:
             for counted in outcome.value["unresolved"]:
                 self._surveyor.count_unresolved(*counted)
-            held.pop(name).release()
+            held.pop(key).release()
             return int(outcome.value["points"])
-        self._losses[name] += 1
+        self._losses[key] += 1
         who = outcome.worker.name if outcome.worker is not None else "a worker"
-        if (times := self._losses[name] + held[name].losses) < MOST_LOSSES:
+        if (times := self._losses[key] + held[key].losses) < MOST_LOSSES:
             self._say(f"{who} was lost ({outcome.lost}); its tile, {name}, is evaluated again")
             self._pool.submit(outcome.task)
             return 0
-        held.pop(name).give_up(f"{count_things(times, 'worker')} were lost over it, the last one {outcome.lost}")
+        held.pop(key).give_up(f"{count_things(times, 'worker')} were lost over it, the last one {outcome.lost}")
         self._say(f"{who} was lost ({outcome.lost}); its tile, {name}, is given up")
         return 0
+
+
+def _identify(task: Task) -> str:
+    """What tells the tile of a task from all others; coordinates in words may be the same for neighbours."""
+    return f"{task.arguments['marks']} {task.arguments['tile']}"
 
 
 def evaluate_tile(
