@@ -17,8 +17,8 @@ class SpreadRunOptions(RunOptions):
 
     executor: str = "none"
     """Where workers are (see `lossatlas info`): none (this process works alone, or beside others that carry out the
-    same command with --resume), local (processes on this machine), or ray (a Ray cluster). With --workers the default is
-    local."""
+    same command with --resume), local (processes on this machine), or ray (a Ray cluster). With --workers the default
+    is local."""
     workers: Count | None = None
     """Number of workers; with --executor one per GPU, or else per core."""
     ray_address: str | None = None
