@@ -103,7 +103,8 @@ class Handling:
 
         executor = None
         if pool is not None:
-            executor = PooledTiles(pool, self.out, surveyor, self.reporter.say, self.attendance)
+            sharers = self.spreading.count_sharers(surveyor.engine.network.device)
+            executor = PooledTiles(pool, self.out, surveyor, self.reporter.say, self.attendance, sharers)
         if not any(not record.is_own for record in read_living(self.out)):
             clear_failures(self.out)
         try:

@@ -89,6 +89,7 @@ class _Runs:
             "settings": settings,
             "out": str(resolve_path(run.out)),
             "claims": self.how.spreading.claims,
+            "sharers": self.pool.count if self.how.spreading.ray_address is None else 1,
         }
         return Task(name, "lossatlas.jobs.sweep:carry_out_settings", arguments)
 

@@ -22,6 +22,7 @@ import torch
 from lossatlas.describing import count_things
 from lossatlas.errors import BadInput, Caution, locate_error, make_unknown_error
 from lossatlas.files.reading import resolve_path
+from lossatlas.free_memory import share_memory
 from lossatlas.jobs.attending import Attendance
 from lossatlas.locks import AUTO, CLAIMS
 from lossatlas.pools import POOLS, Outcome, Pool, PoolOptions, Task, open_pool
@@ -108,21 +109,32 @@ class Spreading:
 
     @contextmanager
     def planning(self, device: torch.device) -> Iterator[None]:
-        """While entered, torch has a worker's share of its threads, so that plans are made for that."""
-        before = torch.get_num_threads()
+        """While entered, this process has a worker's share of threads and memory, so that plans are made for that."""
+        threads, sharers = torch.get_num_threads(), share_memory(self.count_sharers(device))
         torch.set_num_threads(self.share_threads(device))
         try:
             yield
         finally:
-            torch.set_num_threads(before)
+            torch.set_num_threads(threads)
+            share_memory(sharers)
+
+    def count_sharers(self, device: torch.device) -> int:
+        """How many workers share the memory of a device, as far as it is known: on a cluster each may have its own."""
+        if self.is_alone or self.ray_address is not None:
+            return 1
+        workers = self.count_workers(device)
+        if device.type == "cuda" and device.index is None:
+            return -(-workers // max(1, torch.cuda.device_count()))
+        return workers
 
     @contextmanager
-    def open_pool(self, folder: Path, device: torch.device) -> Iterator[Pool | None]:
+    def open_pool(self, folder: Path, device: torch.device, threads: int | None = None) -> Iterator[Pool | None]:
         """Workers that can do what this process can, while entered; None where it works by itself.
 
         Args:
             folder: the directory that all workers share; it need not exist yet.
             device: what they compute on.
+            threads: of each; default its share of those of this process.
 
         Raises:
             BadInput: they cannot be started or reached, do not see the folder, or run something else.
@@ -132,7 +144,7 @@ class Spreading:
             return
         options = PoolOptions(
             workers=self.count_workers(device),
-            threads=self.share_threads(device),
+            threads=threads if threads is not None else self.share_threads(device),
             folder=resolve_path(folder),
             device=str(device),
             ray_address=self.ray_address,
@@ -156,12 +168,20 @@ class PooledTiles(Executor):
         surveyor: that of the head, which tells in the end what is less exact than was asked for.
         say: told in one line of each worker that was lost.
         attendance: told what each worker does.
+        sharers: how many workers share the memory of a device.
     """
 
     def __init__(
-        self, pool: Pool, directory: Path, surveyor: Surveyor, say: Callable[[str], None], attendance: Attendance
+        self,
+        pool: Pool,
+        directory: Path,
+        surveyor: Surveyor,
+        say: Callable[[str], None],
+        attendance: Attendance,
+        sharers: int = 1,
     ) -> None:
         self._attendance = attendance
+        self._sharers = sharers
         self._pool = pool
         self._directory = resolve_path(directory)
         self._surveyor = surveyor
@@ -195,6 +215,7 @@ class PooledTiles(Executor):
         arguments = {
             "run": str(self._directory),
             "device": self._surveyor.engine.network.device.type,
+            "sharers": self._sharers,
             "marks": claim.work.marks,
             "tile": [[side.start, side.stop] for side in claim.tile],
             "missing": missing,
@@ -231,13 +252,14 @@ def _identify(task: Task) -> str:
 
 
 def evaluate_tile(
-    run: str, device: str, marks: str, tile: list[list[int]], missing: list[int] | None
+    run: str, device: str, sharers: int, marks: str, tile: list[list[int]], missing: list[int] | None
 ) -> dict[str, Any]:
     """Evaluate a tile that the head has claimed, in a worker.
 
     Args:
         run: the run directory.
         device: ``cpu`` or ``cuda``.
+        sharers: how many workers share its memory.
         marks: the array that says which points are evaluated.
         tile: the start and the stop of each side.
         missing: the points of the tile that are missing, as numbers in the order of rows; None for all.
@@ -245,6 +267,7 @@ def evaluate_tile(
     Returns:
         The number of ``points``, and the ``unresolved`` ones per split and group of metrics.
     """
+    share_memory(sharers)
     surveyor, store = _open_survey(run, device)
     place = tuple(slice(*side) for side in tile)
     mask = np.full([side.stop - side.start for side in place], missing is None)

@@ -58,7 +58,7 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
     plan, device = start.find_plan(recipe.config.plan), recipe.base.device
     with spreading.planning(device):
         engine = recipe.build_engine(plan, evaluations=_likely_points(recipe) * batches)
-    with spreading.open_pool(run.path, device) as pool:
+    with spreading.open_pool(run.path, device, engine.plan.threads) as pool:
         return _survey(start, how, recipe, engine, pool)
 
 

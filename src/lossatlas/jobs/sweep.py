@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from lossatlas.errors import BadInput, CannotFinish
+from lossatlas.free_memory import share_memory
 from lossatlas.jobs.compare import run_compare
 from lossatlas.jobs.connect import run_connect
 from lossatlas.jobs.fit import run_fit
@@ -83,7 +84,7 @@ def _carry_out_there(configs: Mapping[str, Config], how: Handling, pool: Pool) -
         yield name, error
 
 
-def carry_out_settings(verb: str, settings: str, out: str, claims: str) -> None:
+def carry_out_settings(verb: str, settings: str, out: str, claims: str, sharers: int) -> None:
     """Start or resume a run, in a worker, and draw nothing.
 
     Args:
@@ -91,7 +92,9 @@ def carry_out_settings(verb: str, settings: str, out: str, claims: str) -> None:
         settings: its flat configuration, as YAML.
         out: its directory.
         claims: how writers of one run keep out of each other's way.
+        sharers: how many workers share the memory of a machine.
     """
+    share_memory(sharers)
     config = CONFIGS[verb].from_flat(yaml.safe_load(settings))
     how = Handling(
         Path(out), CHECKPOINT_SECONDS, pictures=False, reporter=Silent(), stop=is_asked_to_stop,
