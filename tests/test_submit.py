@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from small_runs import NETWORK, TRAINING
 
 from lossatlas.cli.job_scripts import SCHEDULERS, Request, count_minutes
 from lossatlas.cli.main import main
-from lossatlas.cli.verbs.survey import SURVEY
 from lossatlas.errors import BadInput
 from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
@@ -24,11 +22,6 @@ from lossatlas.presence import read_status
 from lossatlas.recipes import SurveyConfig
 
 SMALL = ["--grid", "18", "5", "--examples", "20", "--plan", "loop", "--no_pictures", "--device", "cpu"]
-CLAIMED = pytest.mark.skipif(
-    "claims" not in {field.name for field in fields(SURVEY._run)}, reason="tiles are not claimed by leases here"
-)
-
-
 SRUN = f"""#!{sys.executable}
 import os, subprocess, sys
 options = [word for word in sys.argv[1:] if word.startswith('--')]
@@ -168,7 +161,6 @@ class TestSlurm:
             with pytest.raises(BadInput, match="Slurm does not take"):
                 SCHEDULERS["slurm"].write(request)
 
-    @CLAIMED
     def test_tiles_are_claimed_by_leases_unless_the_command_says_how(self, network: Path) -> None:
         text = write(network)
         assert "--resume --claims leases\n" in text
@@ -176,7 +168,6 @@ class TestSlurm:
         assert main(["submit", "--out", "other.sh", "--", *stated]) == 0
         assert "--claims locks --resume\n" in Path("other.sh").read_text()
 
-    @CLAIMED
     def test_its_workers_share_one_survey(self, network: Path) -> None:
         folder = put_program("srun", SRUN)
         write(network, "--workers", "2")
@@ -206,7 +197,6 @@ class TestSubmitit:
         assert done.returncode == 1
         assert re.search(r"failed: \d+; see ", done.stderr.splitlines()[-1])
 
-    @CLAIMED
     def test_they_share_one_survey(self, network: Path) -> None:
         pytest.importorskip("submitit")
         text = write(network, "--scheduler", "submitit", out="job.py")
