@@ -23,6 +23,7 @@ from lossatlas.jobs.compare import run_compare
 from lossatlas.jobs.pooled_runs import PooledRun
 from lossatlas.jobs.spreading import Spreading
 from lossatlas.jobs.survey import run_survey
+from lossatlas.presence import read_failures
 from lossatlas.progress import Reporter
 from lossatlas.recipes import CompareConfig, SurveyConfig
 from lossatlas.reproduce.run import run_study
@@ -150,11 +151,17 @@ class TestTrouble:
         for split in "train", "test":
             assert f"{split}_streaming at u 0.1429 to 1, v -1 to -0.1429 (3 workers were lost" in str(caught.value)
         assert sum("was lost" in line for line in told.lines) == 6, "three times each"
+        failures = read_failures(tmp_path / "run")
+        assert [(failure.split, failure.group, failure.times) for failure in failures] == [
+            ("train", "streaming", 3), ("test", "streaming", 3),
+        ]  # fmt: skip
+        assert failures[0].coords["v"] == (-1.0, pytest.approx(-1 / 7))
         missing = np.isnan(values(tmp_path / "run")["test_troubled"].values)
         assert missing[4:, :4].all()
         assert missing.sum() == 16
         (tmp_path / "trouble").unlink()
         run_survey(config, tmp_path / "run", pictures=False, resume=True, spreading=TWO)
+        assert not read_failures(tmp_path / "run")
         run_survey(config, tmp_path / "whole", pictures=False)
         assert values(tmp_path / "run").equals(values(tmp_path / "whole"))
 

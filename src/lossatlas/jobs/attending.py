@@ -11,7 +11,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from lossatlas.pools import Outcome, Pool
-from lossatlas.presence import Presence, WorkerRecord, check_alike
+from lossatlas.presence import (
+    Failure,
+    Presence,
+    WorkerRecord,
+    check_alike,
+    clear_failures,
+    read_living,
+    record_failure,
+)
 from lossatlas.progress import Reporter, Silent
 
 __all__ = ["Attendance"]
@@ -81,6 +89,16 @@ class Attendance:
         elif outcome.error is None:
             self._tiles[outcome.worker.name] += 1
             self._points[outcome.worker.name] += points
+
+    def note_failure(self, failure: Failure) -> None:
+        """Record a tile, or a run of a study or a comparison, that was given up."""
+        if self._run is not None:
+            record_failure(self._run, failure)
+
+    def forget_failures(self) -> None:
+        """Forget what was given up, since it is tried again; unless others work on the run, who may have tried."""
+        if self._run is not None and all(record.is_own for record in read_living(self._run)):
+            clear_failures(self._run)
 
     def note_workers(self, pool: Pool) -> None:
         """Tell what the workers of a pool do."""

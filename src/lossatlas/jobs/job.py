@@ -21,7 +21,7 @@ from lossatlas.jobs.reporter import Patient
 from lossatlas.jobs.spreading import NOWHERE, PooledTiles, Spreading
 from lossatlas.jobs.starting import Start
 from lossatlas.pools import Pool
-from lossatlas.presence import Failure, clear_failures, read_living, record_failure, sweep_records
+from lossatlas.presence import Failure, sweep_records
 from lossatlas.problem import Problem
 from lossatlas.progress import Reporter, Silent, count_towards
 from lossatlas.recipes import Config
@@ -105,8 +105,7 @@ class Handling:
         if pool is not None:
             sharers = self.spreading.count_sharers(surveyor.engine.network.device)
             executor = PooledTiles(pool, self.out, surveyor, self.reporter.say, self.attendance, sharers)
-        if not any(not record.is_own for record in read_living(self.out)):
-            clear_failures(self.out)
+        self.attendance.forget_failures()
         try:
             surveyor.fill(store, executor, refinement=refinement, on_points=on_points)
         except TilesGivenUp as error:
@@ -114,7 +113,7 @@ class Handling:
                 failure = Failure(
                     tile.reason, split=tile.split, group=tile.group, coords=tile.coords, times=MOST_LOSSES
                 )
-                record_failure(self.out, failure)
+                self.attendance.note_failure(failure)
             raise
 
 

@@ -18,6 +18,7 @@ from lossatlas.files.reading import expand_home, resolve_path
 from lossatlas.jobs.job import Handling
 from lossatlas.jobs.spreading import POLL
 from lossatlas.pools import Outcome, Pool, Task
+from lossatlas.presence import Failure
 from lossatlas.recipes import Config
 from lossatlas.recipes.inputs import list_paths
 from lossatlas.surveying.tile_source import MOST_LOSSES
@@ -106,7 +107,9 @@ class _Runs:
                 self.pool.submit(outcome.task)
                 return
             times = count_things(MOST_LOSSES, "worker")
-            error = CannotFinish(f"{times} were lost over it, the last one {outcome.lost}")
+            reason = f"{times} were lost over it, the last one {outcome.lost}"
+            self.how.attendance.note_failure(Failure(reason, MOST_LOSSES, run=name))
+            error = CannotFinish(reason)
         self.running.discard(name)
         if error is not None:
             self.failed.add(name)
@@ -135,6 +138,7 @@ def carry_out_pooled(
     Raises:
         Interrupted: the workers were asked to stop.
     """
+    how.attendance.forget_failures()
     under_way, ended = _Runs(pool, runs, how), 0
     while ended < len(runs):
         found = list(under_way.submit())
