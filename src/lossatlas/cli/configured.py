@@ -123,7 +123,7 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         check_interrupts()
         check_limits(RUN)
         if run.dry_run:
-            _print_estimate(job.estimate(config))
+            _print_estimate(job.estimate(config), getattr(run, "workers", None))
             return
         from lossatlas.progress.terminal import RichReporter
 
@@ -249,13 +249,14 @@ def lend_problem_of(network: str, tokens: list[str]) -> dict[str, Any]:
     return lend_problem(named.parent if named.name in (SNAPSHOTS, MODEL) else named, tokens, without=("device",))
 
 
-def _print_estimate(estimate: Estimate) -> None:
-    """What a dry run found."""
+def _print_estimate(estimate: Estimate, workers: int | None) -> None:
+    """What a dry run found; with workers also the time that they take if nothing is left for one of them alone."""
     forecast, most = estimate.forecast, estimate.chunk_bytes / 2**20
     chunk = f" for a few points; a full chunk takes up to {most:,.0f} MiB more (see --memory)" if most else ""
     rows = {
         **estimate.work,
         "time": f"about {forecast.seconds:.0f} s (within a factor of {forecast.factor:.1f}): {forecast.parts}",
+        **({} if workers is None else {"workers": f"{workers}: about {forecast.seconds / workers:.0f} s at best"}),
         "memory": f"about {estimate.peak_bytes / 2**20:.0f} MiB at the peak{chunk}",
         "disk": f"about {estimate.disk_bytes / 2**20:.0f} MiB",
     }

@@ -76,7 +76,8 @@ def _compare(start: Start[CompareConfig], how: Handling, recipe: CompareRecipe, 
             run.write_bytes(str(find_start_file(Path(), key)), serialise_state(origin.state))
     tasks = list_surveys(config, recipe, resolve_path(run.path))
     record_runs(run, [task.name for task in tasks])
-    how.foretell(lambda: _phases(config, recipe, tasks, run.path, how.pictures))
+    workers = 1 if pool is None else pool.count
+    how.foretell(lambda: _phases(config, recipe, tasks, run.path, how.pictures, workers))
     found = _surveys(config, tasks, run, how, pool)
     how.reporter.say("comparing what the networks predict")
     data = make_comparison(config, recipe, found, compare_predictions(recipe, config.eval_batch_size))
@@ -123,7 +124,12 @@ run_compare = Job(CompareConfig, _carry_out, _estimate, reread=read_comparison)
 
 
 def _phases(
-    config: CompareConfig, recipe: CompareRecipe, tasks: Sequence[ComparedSurvey], run: Path, pictures: bool
+    config: CompareConfig,
+    recipe: CompareRecipe,
+    tasks: Sequence[ComparedSurvey],
+    run: Path,
+    pictures: bool,
+    workers: int = 1,
 ) -> Iterator[Phase]:
     """Yield the phases that are still to come.
 
@@ -133,6 +139,7 @@ def _phases(
         tasks: its surveys.
         run: the directory with the finished surveys.
         pictures: whether pictures will be drawn.
+        workers: the number of surveys that are carried out at once.
     """
     seconds = worst = predicting = 0.0
     for architecture, base in enumerate(recipe.problems):
@@ -146,7 +153,7 @@ def _phases(
         worst += len(left) * fixed * ONCE + units * unit.seconds * unit.factor
         networks = sum(network.architecture == architecture for network in recipe.networks)
         predicting += networks * (fixed + len(choose_compared(base)) * unit.seconds)
-    yield Phase("surveys", seconds, max(SUSTAINED, worst / seconds) if seconds else 1.0)
+    yield Phase("surveys", seconds / workers, max(SUSTAINED, worst / seconds) if seconds else 1.0)
     yield Phase("predictions", predicting, ONCE)
     if pictures:
         yield PICTURES

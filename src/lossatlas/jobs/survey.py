@@ -88,7 +88,8 @@ def _survey(
             put_networks(store, recipe)
         left = count_points_left(path, _likely_points(recipe))
         followed = recipe.site.trajectory is not None and is_followed(store, recipe)
-        how.foretell(lambda: _phases(recipe, estimate_cost(recipe, engine), left, followed, how.pictures))
+        workers = 1 if pool is None else pool.count
+        how.foretell(lambda: _phases(recipe, estimate_cost(recipe, engine), left, followed, how.pictures, workers))
         how.fill(surveyor, store, "survey", recipe.refinement, pool)
         with store.alone("finish"):
             if run.finished:  # by another process, while this one waited
@@ -161,7 +162,12 @@ def _count_tiles(recipe: SurveyRecipe) -> tuple[int, str, str]:
 
 
 def _phases(
-    recipe: SurveyRecipe, cost: SurveyCost, left: Left | float, followed: bool, pictures: bool
+    recipe: SurveyRecipe,
+    cost: SurveyCost,
+    left: Left | float,
+    followed: bool,
+    pictures: bool,
+    workers: int = 1,
 ) -> Iterator[Phase]:
     """Yield the phases that are still to come.
 
@@ -171,10 +177,12 @@ def _phases(
         left: the number of points that are still to be evaluated.
         followed: whether the trajectory on the chart is finished.
         pictures: whether pictures will be drawn.
+        workers: the number of processes that evaluate points at once.
     """
     examples = {name: len(split) for name, split in recipe.surveyed.items()}
     known = recipe.refinement is None or recipe.refinement.budget is not None
     survey = cost.phase("survey", examples, left)
+    survey = replace(survey, seconds=survey.seconds / workers)
     yield survey if known else replace(survey, factor=max(2.0, survey.factor))
     if recipe.site.trajectory is not None and not followed:
         # Each snapshot is evaluated twice, itself and its projection onto the plane, and its gradient once.
