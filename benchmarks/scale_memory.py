@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PROCESSES", "Held", "measure_held"]
+__all__ = ["PROCESSES", "Held", "describe_task", "measure_held"]
 
 LAST = "5.*"
 """The parameters of the last layer, half a hundredth of all."""
@@ -59,6 +59,14 @@ def measure_held(plan: str, folder: Path, parameters: str = "*") -> dict[str, He
     return found
 
 
+def describe_task(run: Path) -> dict[str, Any]:
+    """The arguments with which a head has a worker evaluate a tile of one point."""
+    from lossatlas.schema import name_marks
+
+    marks = name_marks("test", "streaming")
+    return {"run": str(run), "device": "cpu", "sharers": 1, "marks": marks, "tile": [[4, 5], [4, 5]], "missing": None}
+
+
 def _be(what: str, plan: str, parameters: str, place: Path) -> None:
     """Be one of the processes, and print what it took."""
     from lossatlas.settling import settle_process
@@ -73,7 +81,6 @@ def _be(what: str, plan: str, parameters: str, place: Path) -> None:
     from lossatlas.jobs.train import run_train
     from lossatlas.recipes import SurveyConfig, TrainConfig
     from lossatlas.recipes.opened_run import OpenedRun
-    from lossatlas.schema import name_marks
     from lossatlas.surveying.survey import STREAMING
 
     torch.set_num_threads(1)
@@ -101,7 +108,7 @@ def _be(what: str, plan: str, parameters: str, place: Path) -> None:
             run_survey(config, place / "run", resume=what == "join", stop=stop, pictures=False)
 
     def work() -> None:
-        evaluate_tile(str(place / "run"), "cpu", name_marks("test", STREAMING), [[4, 5], [4, 5]], None)
+        evaluate_tile(**describe_task(place / "run"))
 
     opened = OpenedRun(place / "run", device="cpu") if what == "engine" else None
     if opened is not None:

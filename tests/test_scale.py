@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 from scale_clock import Server
 from scale_costs import Cost
+from scale_memory import describe_task
 from scale_model import LEASE, PART, WAYS, Result, Scenario, simulate
 from scale_requests import count_requests
+
+from lossatlas.jobs.spreading import evaluate_tile
 
 UNITS = {
     "imports": 2.0, "opening": 0.5, "opening, a marked tile": 1e-4, "joining": 0.25, "task": 0.01, "write": 0.2,
@@ -109,3 +113,8 @@ def test_requests_are_those_that_reach_files_of_the_place() -> None:
     ]
     assert count_requests(lines, "/here") == {"claim": (1.5, 1.0)}
     assert count_requests(lines[1:-2], None) == {"whole": (4.0, 2.0)}
+
+
+def test_what_is_measured_is_a_task_that_workers_take(tmp_path: Path) -> None:
+    bound = inspect.signature(evaluate_tile).bind(**describe_task(tmp_path))
+    assert bound.arguments.keys() == inspect.signature(evaluate_tile).parameters.keys()
