@@ -113,6 +113,7 @@ def opened(path: Path | None, tiles: TileSource | None = None, say: Callable[[st
     """A store that lacks the loss at all its points."""
     store = SurveyStore(path, GRID, {"chart": "a chart"}, say=say, tiles=tiles)
     store.add("test", "streaming", {LOSS: None}, {})
+    store.tiles.begin = 0.0  # also where others have opened it before
     return store
 
 
@@ -235,6 +236,40 @@ class TestSources:
             assert free(other) == 3, "what was looked at is released"
             first.release()
             assert free(other) == 4
+
+
+class TestScattering:
+    """Those that join others begin at places of their own."""
+
+    def test_who_is_alone_begins_at_the_first_tile(self, tmp_path: Path) -> None:
+        with SurveyStore(tmp_path / "s", GRID, {}) as one, SurveyStore(tmp_path / "s", GRID, {}) as other:
+            assert (one.tiles.begin, other.tiles.begin > 0) == (0.0, True)
+        with SurveyStore(tmp_path / "s", GRID, {}) as again:
+            assert again.tiles.begin == 0.0
+
+    @pytest.mark.parametrize("begin", [1e-9, 0.3, 0.5, 0.99])
+    def test_all_tiles_are_done_wherever_one_begins(self, begin: float, tmp_path: Path) -> None:
+        store = opened(None)
+        store.tiles.begin = begin
+        finish(store)
+        assert is_whole(store)
+
+    def test_what_others_have_done_is_not_asked_for(self, tmp_path: Path) -> None:
+        asked: list[tuple[int, ...]] = []
+
+        class Asked(Alone):
+            def hold(self, marks: str, tile: Tile) -> Held:
+                asked.append(corner(tile))
+                return super().hold(marks, tile)
+
+        store = opened(None, Asked())
+        store.tiles.begin = 1e-9
+        claims = store.tiles.claims(store.work("test", "streaming"))
+        next(claims)
+        finish(store)
+        asked.clear()
+        assert next(claims, None) is None
+        assert not asked
 
 
 class TestGuards:

@@ -90,6 +90,11 @@ class Attendance:
             self._tiles[outcome.worker.name] += 1
             self._points[outcome.worker.name] += points
 
+    @property
+    def has_company(self) -> bool:
+        """Whether other processes work on the run, as far as it is known."""
+        return self._run is not None and any(not record.is_own for record in read_living(self._run))
+
     def note_failure(self, failure: Failure) -> None:
         """Record a tile, or a run of a study or a comparison, that was given up."""
         if self._run is not None:
@@ -97,7 +102,7 @@ class Attendance:
 
     def forget_failures(self) -> None:
         """Forget what was given up, since it is tried again; unless others work on the run, who may have tried."""
-        if self._run is not None and all(record.is_own for record in read_living(self._run)):
+        if self._run is not None and not self.has_company:
             clear_failures(self._run)
 
     def note_workers(self, pool: Pool) -> None:

@@ -84,7 +84,8 @@ def _survey(
         surveyor.check(store)
         start.reopen()
         with store.alone("beside"):
-            run.write_bytes(CHART, encode_chart(recipe.chart))
+            if not (how.attendance.has_company and (run.path / CHART).is_file()):
+                run.write_bytes(CHART, encode_chart(recipe.chart))
             put_networks(store, recipe)
         left = count_points_left(path, _likely_points(recipe))
         followed = recipe.site.trajectory is not None and is_followed(store, recipe)

@@ -534,7 +534,9 @@ class SurveyStore:
             locks.sweep(writers)
             self._may_change()
             bring_to_layout(path)
-        elif has_layout_of_before(path):
+        else:
+            self.tiles.scatter()
+        if not alone and has_layout_of_before(path):
             raise BadInput(f"another process of an earlier version writes to {path}; continue when it has finished")
         arrays = GridArrays(str(path), there)
         if alone or not locks.are_leases:

@@ -7,6 +7,9 @@ worst.
 
 from __future__ import annotations
 
+import os
+import socket
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -188,11 +191,14 @@ class TileSource(ABC):
     """Hands out the tiles of a survey, so that no two evaluate the same one at once.
 
     Attributes:
-        begin: The share of a grid after which :meth:`claims` begins: several that begin at places of their own seldom
-            ask for what others hold.
+        begin: The share of a grid after which :meth:`claims` begins; 0 unless there are others, see :meth:`scatter`.
     """
 
     begin: float = 0.0
+
+    def scatter(self) -> None:
+        """Begin at a place of its own, because others work on the survey: they seldom ask for the same tiles then."""
+        self.begin = zlib.crc32(f"{socket.gethostname()} {os.getpid()}".encode()) / 2**32
 
     @abstractmethod
     def hold(self, marks: str, tile: Tile) -> Held | None:
@@ -229,6 +235,8 @@ class TileSource(ABC):
             work: what is to be done.
         """
         for tile in work.tiles(self.begin):
+            if self.begin and not work.missing(tile).any():  # others have done it; to ask costs more than to look
+                continue
             held = self.hold(work.marks, tile)
             if held is not None and (claim := work.claim(tile, held.release)) is not None:
                 yield replace(claim, losses=held.losses, warn_others=held.give_up)

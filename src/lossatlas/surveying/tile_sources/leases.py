@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import zlib
-
 from lossatlas.surveying.arrays import Tile
 from lossatlas.surveying.store_locks import StoreLocks, name_tile
 from lossatlas.surveying.tile_source import Held, TileSource
@@ -25,7 +21,6 @@ class Leases(TileSource):
 
     def __init__(self, locks: StoreLocks) -> None:
         self._locks = locks
-        self.begin = zlib.crc32(f"{socket.gethostname()} {os.getpid()}".encode()) / 2**32
 
     def hold(self, marks: str, tile: Tile) -> Held | None:
         """Have a tile for this process, unless another claim, of whatever process that lives, has it."""
