@@ -121,6 +121,16 @@ class Doubtful(Troubled):
         warnings.warn("this value is not to be trusted", la.Caution, stacklevel=2)
 
 
+class Threads(Troubled):
+    """The number of torch's threads."""
+
+    def per_example(self, evaluation: Evaluation) -> Tensor:
+        return torch.full_like(evaluation.losses, torch.get_num_threads())
+
+    def have_trouble(self) -> None:
+        """None."""
+
+
 class Slow(MeanMetric):
     """The loss, a while later; the process leaves its number in a folder."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -106,6 +108,17 @@ class TestSurveys:
         with pytest.raises(la.BadInput, match=r"3 workers are more than the 2 tiles .* --workers 2, or fewer points"):
             run_survey(config, tmp_path / "run", spreading=Spreading(workers=3))
         assert not (tmp_path / "run").exists()
+        assert run_survey.estimate(config).tasks == (2, "tiles", ANY)
+
+    def test_of_close_points_takes_tiles_of_equal_words_for_two(self, inputs: Path, tmp_path: Path) -> None:
+        """All coordinates are written as 1; a worker that is lost over one of the tiles costs nothing."""
+        config = SurveyConfig(
+            **NETWORK, checkpoint=str(inputs / "net0"), directions=("random",), grid=(32,), tile_points=4,
+            range=(1.0, 1.00001), examples="30", plan="loop",
+        )  # fmt: skip
+        told = Told()
+        run_survey(config, tmp_path / "run", pictures=False, spreading=TWO, reporter=told)
+        assert told.shares["survey"][-1] == 1
 
 
 def troubled(metric: str, **settings: Any) -> SurveyConfig:
@@ -128,6 +141,16 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def values(run: Path) -> Any:
     return la.open_run(run).survey
+
+
+class TestThreads:
+    def test_workers_have_those_of_the_plan(self, weights: str, tmp_path: Path) -> None:
+        """Whatever the pool has stated: values differ by them."""
+        config = troubled("Threads", checkpoint=weights)
+        plan = tmp_path / "plan.json"
+        plan.write_text(json.dumps(la.Plan.of("loop", points=8, threads=2).to_dict()))
+        run_survey(replace(config, plan=str(plan)), tmp_path / "run", pictures=False, spreading=TWO)
+        assert set(np.unique(values(tmp_path / "run")["train_troubled"])) == {2.0}
 
 
 class TestTrouble:
@@ -239,14 +262,29 @@ class TestProbe:
             ):
                 survey(activation, 3)
 
-    def test_tells_what_is_not_finite(self) -> None:
-        probe = Probe.parse(Probe.of([[0.0], [1.0]], [float("nan"), 2.0]).record())
-        probe.check([float("inf"), 2.0 + 1e-5], "fp32", "it")
-        with pytest.raises(la.BadInput, match=r"at \(0\) was not finite and is 1"):
-            probe.check([1.0, 2.0], "fp32", "it")
+    def test_says_nothing_where_numbers_end(self) -> None:
+        def probe(precision: str) -> Probe:
+            made = Probe.of("test", {"precision": precision}, [[0.0], [1.0]], [float("nan"), 2.0])
+            return Probe.parse(made.record())
+
+        probe("fp32").check([float("inf"), 2.0 + 1e-5], "it")
+        probe("fp32").check([1.0, 2.0], "it")
         with pytest.raises(la.BadInput, match=r"at \(1\) was 2 and is 2\.02"):
-            probe.check([float("nan"), 2.02], "fp32", "it")
-        probe.check([float("nan"), 2.02], "bf16", "it")
+            probe("fp32").check([float("nan"), 2.02], "it")
+        probe("bf16").check([float("nan"), 2.02], "it")
+        near_zero = Probe.of("test", {}, [[0.0], [1.0]], [1e-9, -5.0])
+        near_zero.check([-1e-6, -5.0], "it")
+
+    def test_splits_may_come_in_any_order(self, tmp_path: Path) -> None:
+        problem = la.Problem(spread_cases.network(), la.CrossEntropy())
+        chart, splits = la.slice_around(problem.module), spread_cases.data()
+        grid, path = la.make_grid(chart, (3, 3)), tmp_path / "s.zarr"
+        la.survey(chart, grid, problem, {"test": splits["test"]}, path=path)
+        la.survey(chart, grid, problem, {"train": splits["train"]}, path=path)
+        both = la.survey(chart, grid, problem, {"train": splits["train"], "test": splits["test"]}, path=path)
+        assert {"train_loss", "test_loss"} <= set(both)
+        with pytest.raises(la.BadInput, match="split 'test' of the survey .* has"):
+            la.survey(chart, grid, problem, {"test": splits["train"]}, path=path)
 
 
 class TestRuns:
@@ -294,6 +332,9 @@ class TestOptions:
             (["survey", "--checkpoint", "net", "--ray_address", "a:1"], ["ray_address", "add --executor ray"]),
             (["survey", "--checkpoint", "net", "--tile_points", "0"], ["tile_points", "0"]),
             (["reproduce", "mpo-fig4", "--workers", "-1"], ["workers", "-1"]),
+            (["survey", "--executor", "dask", "--print_config"], ["'dask' is not an executor"]),
+            (["survey", "--executor", "ray", "--ray_address", "a:1"], ["say how many --workers"]),
+            (["submit", "--", "survey", "--checkpoint", "net", "--workers", "2"], ["would have each of its processes"]),
         ],
     )
     def test_what_is_wrong_is_one_line(

@@ -123,7 +123,10 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         check_interrupts()
         check_limits(RUN)
         if run.dry_run:
-            _print_estimate(job.estimate(config), getattr(run, "workers", None))
+            estimate, spreading = job.estimate(config), run.handling().get("spreading")
+            if spreading is not None and estimate.tasks is not None:
+                spreading.check_tasks(*estimate.tasks)
+            _print_estimate(estimate, getattr(run, "workers", None))
             return
         from lossatlas.progress.terminal import RichReporter
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from lossatlas.bounds import Count
 from lossatlas.cli.configured import RunOptions
+from lossatlas.pools import NONE, check_executor
 
 __all__ = ["SpreadRunOptions"]
 
@@ -15,7 +16,7 @@ __all__ = ["SpreadRunOptions"]
 class SpreadRunOptions(RunOptions):
     """How a run is carried out that workers can share."""
 
-    executor: str = "none"
+    executor: str = NONE
     """Where workers are (see `lossatlas info`): none (this process works alone, or beside others that carry out the
     same command with --resume), local (processes on this machine), or ray (a Ray cluster). With --workers the default
     is local."""
@@ -27,6 +28,12 @@ class SpreadRunOptions(RunOptions):
     """How processes keep out of each other's way: by locks of the system; by leases, files that expire when their
     writer shows no sign of life for two minutes; or auto, by what others use who write the run, or else by what the
     file system allows."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_executor(
+            "local" if self.executor == NONE and self.workers else self.executor, self.workers, self.ray_address
+        )
 
     def handling(self) -> dict[str, Any]:
         from lossatlas.jobs.spreading import Spreading  # late, because --help does without torch

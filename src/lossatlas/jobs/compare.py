@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -115,6 +116,7 @@ def _estimate(config: CompareConfig) -> Estimate:
         forecast=Forecast(list(_phases(config, recipe, tasks, Path("nowhere", "at all"), pictures=True))),
         peak_bytes=measure_peak_bytes(),
         chunk_bytes=find_memory_limit(config.memory, recipe.problems[0].device),
+        tasks=(len(tasks), "surveys", ""),
         disk_bytes=len(tasks) * 5 * 4 * len(largest.weights) + 9 * points * len(config.splits) + 3_000_000,
     )
 
@@ -207,9 +209,10 @@ def _surveys(
         if pool is None:
             _carry_out_here(surveys, how)
         else:
-            for name, error in carry_out_pooled(pool, surveys, how, "comparison"):
-                if error is not None:
-                    raise locate_error(error, f"in survey {name}")
+            with closing(carry_out_pooled(pool, surveys, how, "comparison")) as ended:
+                for name, error in ended:
+                    if error is not None:
+                        raise locate_error(error, f"in survey {name}")
     except Interrupted as error:
         raise Interrupted(f"interrupted in the comparison; continue with --out {run.path} --resume") from error
     return {(task.kind, task.places): read_survey(surveys[task.name].out / SURVEY) for task in tasks}

@@ -25,6 +25,8 @@ class Estimate:
     disk_bytes: int
     chunk_bytes: int = 0
     """The bytes that a full chunk of points may take in addition, at most."""
+    tasks: tuple[int, str, str] | None = None
+    """How many pieces workers can work on at once, what these are, and how to have more; None if it is one piece."""
 
 
 def measure_peak_bytes() -> int:

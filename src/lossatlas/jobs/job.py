@@ -115,6 +115,9 @@ class Handling:
                 )
                 self.attendance.note_failure(failure)
             raise
+        except (BadInput, CannotFinish) as error:
+            self.attendance.note_failure(Failure(str(error)))
+            raise
 
 
 @dataclass(frozen=True)

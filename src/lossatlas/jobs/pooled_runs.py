@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -121,7 +121,7 @@ class _Runs:
 
 def carry_out_pooled(
     pool: Pool, runs: Mapping[str, PooledRun[Config]], how: Handling, phase: str
-) -> Iterator[tuple[str, Exception | None]]:
+) -> Generator[tuple[str, Exception | None], None, None]:
     """Carry out runs by the workers of a pool, each when those that it needs are finished; finished ones are kept.
 
     A run whose worker is lost is continued by another one, three workers in all.
@@ -140,21 +140,24 @@ def carry_out_pooled(
     """
     how.attendance.forget_failures()
     under_way, ended = _Runs(pool, runs, how), 0
-    while ended < len(runs):
-        found = list(under_way.submit())
-        how.attendance.note_workers(pool)
-        for outcome in pool.wait(POLL) if not found else ():
-            how.attendance.note_outcome(outcome)
-            found += under_way.conclude(outcome)
-        for name, error in found:
-            ended += 1
-            yield name, error
-        try:
-            how.tell(phase, ended / len(runs))
-        except Interrupted:
-            if ended < len(runs):
-                _stop(under_way)
-                raise
+    try:
+        while ended < len(runs):
+            found = list(under_way.submit())
+            how.attendance.note_workers(pool)
+            for outcome in pool.wait(POLL) if not found else ():
+                how.attendance.note_outcome(outcome)
+                found += under_way.conclude(outcome)
+            for name, error in found:
+                ended += 1
+                yield name, error
+            try:
+                how.tell(phase, ended / len(runs))
+            except Interrupted:
+                if ended < len(runs):
+                    raise
+    finally:
+        if under_way.running:  # interrupted, or given up by the caller: those that run write a checkpoint first
+            _stop(under_way)
 
 
 def _stop(under_way: _Runs) -> None:

@@ -25,7 +25,7 @@ from lossatlas.files.reading import resolve_path
 from lossatlas.free_memory import share_memory
 from lossatlas.jobs.attending import Attendance
 from lossatlas.locks import AUTO, CLAIMS
-from lossatlas.pools import POOLS, Outcome, Pool, PoolOptions, Task, open_pool
+from lossatlas.pools import NONE, Outcome, Pool, PoolOptions, Task, check_executor, open_pool
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.rundir import SURVEY
 from lossatlas.surveying import Surveyor, SurveyStore
@@ -36,8 +36,6 @@ __all__ = ["NOWHERE", "POLL", "PooledTiles", "Spreading", "evaluate_tile"]
 
 POLL = 0.1
 """Seconds between questions whether the run is to stop, while workers work."""
-ALONE = "none"
-"""The executor that is none: this process works by itself."""
 LOCAL = "local"
 
 
@@ -45,7 +43,7 @@ LOCAL = "local"
 class Spreading:
     """Over which workers a job is spread; none of this changes its result, but for the threads of a new plan."""
 
-    executor: str = ALONE
+    executor: str = NONE
     """The kind of pool (``lossatlas.pools.POOLS``), or ``none`` for this process alone."""
     workers: int | None = None
     """The number of workers; None for one per GPU, or else per core."""
@@ -58,21 +56,16 @@ class Spreading:
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise BadInput(f"workers is {self.workers}; expected at least 1")
-        if self.workers is not None and self.executor == ALONE:
+        if self.workers is not None and self.executor == NONE:
             object.__setattr__(self, "executor", LOCAL)
-        if self.executor not in (ALONE, *POOLS):
-            raise make_unknown_error("executor", self.executor, (ALONE, *POOLS))
+        check_executor(self.executor, self.workers, self.ray_address)
         if self.claims not in CLAIMS:
             raise make_unknown_error("way to claim work", self.claims, CLAIMS)
-        if self.ray_address is not None and self.executor != "ray":
-            raise BadInput(
-                f"ray_address is the address of a Ray cluster, and the executor is {self.executor}; add --executor ray"
-            )
 
     @property
     def is_alone(self) -> bool:
         """Whether this process works by itself."""
-        return self.executor == ALONE
+        return self.executor == NONE
 
     @property
     def by_itself(self) -> Spreading:
@@ -83,7 +76,9 @@ class Spreading:
         """The number of workers on a device."""
         if self.workers is not None:
             return self.workers
-        return torch.cuda.device_count() if device.type == "cuda" and device.index is None else torch.get_num_threads()
+        if device.index is not None:
+            return 1
+        return torch.cuda.device_count() if device.type == "cuda" else torch.get_num_threads()
 
     def check_tasks(self, tasks: int, what: str, advice: str) -> None:
         """Refuse more workers than there is work for.
@@ -123,8 +118,8 @@ class Spreading:
         if self.is_alone or self.ray_address is not None:
             return 1
         workers = self.count_workers(device)
-        if device.type == "cuda" and device.index is None:
-            return -(-workers // max(1, torch.cuda.device_count()))
+        if device.type == "cuda":  # beside the head, which has the network on the first GPU
+            return 1 + (workers if device.index is not None else -(-workers // max(1, torch.cuda.device_count())))
         return workers
 
     @contextmanager
@@ -207,6 +202,8 @@ class PooledTiles(Executor):
                     if _identify(outcome.task) in held and (count := self._conclude(outcome, held)):
                         yield count
         finally:
+            if held:  # it was interrupted: nobody is to write a tile that others may have
+                self._pool.close()
             for claim in held.values():
                 claim.release()
 
@@ -214,7 +211,7 @@ class PooledTiles(Executor):
         missing = None if claim.missing.all() else np.flatnonzero(claim.missing).tolist()
         arguments = {
             "run": str(self._directory),
-            "device": self._surveyor.engine.network.device.type,
+            "device": str(self._surveyor.engine.network.device),
             "sharers": self._sharers,
             "marks": claim.work.marks,
             "tile": [[side.start, side.stop] for side in claim.tile],
@@ -258,7 +255,7 @@ def evaluate_tile(
 
     Args:
         run: the run directory.
-        device: ``cpu`` or ``cuda``.
+        device: what to compute on.
         sharers: how many workers share its memory.
         marks: the array that says which points are evaluated.
         tile: the start and the stop of each side.
@@ -269,6 +266,7 @@ def evaluate_tile(
     """
     share_memory(sharers)
     surveyor, store = _open_survey(run, device)
+    torch.set_num_threads(surveyor.engine.plan.threads)  # by which values differ; the pool may have stated others
     place = tuple(slice(*side) for side in tile)
     mask = np.full([side.stop - side.start for side in place], missing is None)
     mask.reshape(-1)[missing if missing is not None else []] = True
@@ -286,7 +284,6 @@ def _open_survey(run: str, device: str) -> tuple[Surveyor, SurveyStore]:
     """
     opened = OpenedRun(run, device=device)
     engine = opened.engine
-    torch.set_num_threads(engine.plan.threads)
     surveyor = opened.recipe.build_surveyor(engine)
     chart = surveyor.chart
     wanted: Mapping[str, Any] = dict.fromkeys(chart.axes, np.empty(0))

@@ -128,6 +128,7 @@ def _estimate(config: SurveyConfig) -> Estimate:
         forecast=Forecast([Phase("preparation", prepared, SUSTAINED), *phases]),
         peak_bytes=measure_peak_bytes(),
         chunk_bytes=find_memory_limit(config.memory, engine.network.device),
+        tasks=_count_tiles(recipe),
         disk_bytes=4 * recipe.space.size * 4 + points * 9 * len(recipe.surveyed) + 6_000_000,
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ JOBS: tuple[Job[Any], ...] = (run_fit, run_connect, run_survey, run_train, run_c
 """All jobs; the class of a configuration determines its job."""
 
 
-Ended = Iterator[tuple[str, Exception | None]]
+Ended = Generator[tuple[str, Exception | None], None, None]
 """The names of runs that have ended, with what ended them; None where they are finished."""
 
 
@@ -46,18 +47,20 @@ def run_sweep(configs: Mapping[str, Config], how: Handling, pool: Pool | None = 
         The summaries by name.
 
     Raises:
-        BadInput: a run that is there has other settings; all runs before it are finished.
+        BadInput: a run that is there has other settings; all runs before it are finished, or, with a pool, those that
+            run have been asked to stop.
         CannotFinish: some of the runs could not be finished; all others are finished.
         Interrupted: the sweep was stopped.
     """
     failed: dict[str, Exception] = {}
-    for name, error in _carry_out_here(configs, how) if pool is None else _carry_out_there(configs, how, pool):
-        if isinstance(error, BadInput) and not failed:
-            raise error
-        if error is not None and not isinstance(error, CannotFinish | BadInput):
-            raise error
-        if error is not None:
-            failed[name] = error  # also bad input: it may be a run that could not be finished
+    with closing(_carry_out_here(configs, how) if pool is None else _carry_out_there(configs, how, pool)) as ended:
+        for name, error in ended:
+            if isinstance(error, BadInput) and not failed:
+                raise error
+            if error is not None and not isinstance(error, CannotFinish | BadInput):
+                raise error
+            if error is not None:
+                failed[name] = error  # also bad input: it may be a run that could not be finished
     if failed:
         told = "; ".join(f"{name} ({error})" for name, error in failed.items())
         raise CannotFinish(f"{len(failed)} of {len(configs)} runs could not be finished: {told}")
@@ -78,10 +81,11 @@ def _carry_out_here(configs: Mapping[str, Config], how: Handling) -> Ended:
 
 def _carry_out_there(configs: Mapping[str, Config], how: Handling, pool: Pool) -> Ended:
     runs = {name: PooledRun(config, how.out / name) for name, config in configs.items()}
-    for ended, (name, error) in enumerate(carry_out_pooled(pool, runs, how, "study"), start=1):
-        state = "is finished" if error is None else "could not be finished"
-        how.reporter.say(f"{name} {state} ({ended} of {len(runs)})")
-        yield name, error
+    with closing(carry_out_pooled(pool, runs, how, "study")) as found:
+        for ended, (name, error) in enumerate(found, start=1):
+            state = "is finished" if error is None else "could not be finished"
+            how.reporter.say(f"{name} {state} ({ended} of {len(runs)})")
+            yield name, error
 
 
 def carry_out_settings(verb: str, settings: str, out: str, claims: str, sharers: int) -> None:

@@ -1,11 +1,12 @@
 """Pools: workers in other processes, on this machine or on many, that carry out small tasks."""
 
 from lossatlas.pools.devices import name_device_kind
-from lossatlas.pools.opening import POOLS, open_pool
+from lossatlas.pools.opening import NONE, POOLS, check_executor, open_pool
 from lossatlas.pools.pool import Outcome, Pool, PoolOptions, Task, Worker, WorkerFailure
 from lossatlas.pools.serving import is_asked_to_stop
 
 __all__ = [
+    "NONE",
     "POOLS",
     "Outcome",
     "Pool",
@@ -13,6 +14,7 @@ __all__ = [
     "Task",
     "Worker",
     "WorkerFailure",
+    "check_executor",
     "is_asked_to_stop",
     "name_device_kind",
     "open_pool",

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import parse_json
@@ -21,7 +22,8 @@ PROBE = "probe"
 EXAMPLES = 8
 """How many examples the network is tried on."""
 CLOSE = {"fp32": 1e-3, "tf32": 1e-2, "bf16": 5e-2}
-"""The relative difference that devices may make, by precision; measured between CPUs, it was below 1e-5 in 32 bits."""
+"""The difference that devices may make, by precision, as a share of the largest loss; in 32 bits CPUs differed by less
+than 1e-5."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +31,25 @@ class Probe:
     """The mean losses of a few examples at a few points.
 
     Attributes:
+        split: The name of the split that the examples are of.
+        under: What the losses depend on beside the network: the fingerprint of the split, the examples that are
+            evaluated together, the buffers policy, the loss, the precision.
         coords: Of the points, on the axes of the chart.
         losses: At each of them; None where they are not finite.
     """
 
+    split: str
+    under: dict[str, Any]
     coords: list[list[float]]
     losses: list[float | None]
 
     @classmethod
-    def of(cls, coords: Sequence[Sequence[float]], losses: Sequence[float]) -> Probe:
+    def of(
+        cls, split: str, under: Mapping[str, Any], coords: Sequence[Sequence[float]], losses: Sequence[float]
+    ) -> Probe:
         """The probe of losses, finite or not, at points."""
-        return cls([list(each) for each in coords], [loss if math.isfinite(loss) else None for loss in losses])
+        finite = [loss if math.isfinite(loss) else None for loss in losses]
+        return cls(split, dict(under), [list(each) for each in coords], finite)
 
     def record(self) -> str:
         """The probe as JSON."""
@@ -57,30 +67,30 @@ class Probe:
         except ValueError as error:
             raise BadInput(f"the survey has a {PROBE} that cannot be read; survey again with --overwrite") from error
 
-    def check(self, losses: Sequence[float], precision: str, where: str) -> None:
+    def check(self, losses: Sequence[float], where: str) -> None:
         """Refuse losses that are others than those of the probe.
+
+        Points at which one of both is not finite say nothing: where numbers end depends on the device.
 
         Args:
             losses: at the probe's points.
-            precision: in which they are evaluated.
             where: the survey, for the message.
 
         Raises:
             BadInput: they differ by more than devices do.
         """
-        for coords, was, now in zip(self.coords, self.losses, Probe.of(self.coords, losses).losses, strict=True):
-            if was is None or now is None:
-                same = was is now
-            else:
-                same = math.isclose(was, now, rel_tol=CLOSE.get(precision, CLOSE["fp32"]), abs_tol=1e-6)
-            if not same:
+        pairs = [
+            (coords, was, now)
+            for coords, was, now in zip(self.coords, self.losses, losses, strict=True)
+            if was is not None and math.isfinite(now)
+        ]
+        largest = max((abs(loss) for _, *both in pairs for loss in both), default=0.0)
+        bound = CLOSE.get(str(self.under.get("precision")), CLOSE["fp32"]) * largest
+        for coords, was, now in pairs:
+            if abs(was - now) > bound:
                 place = ", ".join(f"{value:.4g}" for value in coords)
                 raise BadInput(
-                    f"the network is not the one that {where} was begun with: its loss on {EXAMPLES} examples at "
-                    f"({place}) was {_tell(was)} and is {_tell(now)}; use the same code of the model everywhere, or "
-                    "choose another path"
+                    f"the network is not the one that {where} was begun with: its loss on {EXAMPLES} examples of split "
+                    f"{self.split!r} at ({place}) was {was:.6g} and is {now:.6g}; use the same code of the model "
+                    "everywhere, or choose another path"
                 )
-
-
-def _tell(loss: float | None) -> str:
-    return "not finite" if loss is None else f"{loss:.6g}"

@@ -392,21 +392,47 @@ class Surveyor:
                     warnings.warn(f"{split}: {words}", Caution, stacklevel=3)
 
     def probe(self, grid: Grid) -> Probe:
-        """What the network gives at the first and at the middle point of a grid, on a few examples."""
+        """What the network gives at the first and at the middle point of a grid, on a few examples of a split."""
         coords = [[float(axis[at(len(axis))]) for axis in grid.values()] for at in (lambda _: 0, lambda n: n // 2)]
-        return Probe.of(coords, self._try(coords))
+        split = next(iter(self._splits))
+        return Probe.of(split, self._tell_conditions(split), coords, self._try(split, coords))
 
-    def _try(self, coords: Sequence[Sequence[float]]) -> list[float]:
-        """The mean losses of a few examples at points."""
-        if self._tried.get(key := str(coords)) is None:
-            split = next(iter(self._splits.values()))
-            few = split.subset(min(EXAMPLES, len(split)), make_generator(0, "probe"))
-            points = torch.tensor(coords, dtype=torch.float64)
-            coefficients = self.chart.mixture(points, self._controls)
-            metric = {schema.LOSS: MeanLoss()}
-            found = self.engine.evaluate(coefficients, self._controls, few, metric, self._eval_batch_size)
-            self._tried[key] = found[schema.LOSS].tolist()
+    def _tell_conditions(self, split: str) -> dict[str, Any]:
+        """What losses on a split depend on beside the network."""
+        network = self.engine.network
+        return {
+            "data": self._splits[split].fingerprint(),
+            "eval_batch_size": self._eval_batch_size,
+            "buffers": network.buffers if network.has_statistics else "",
+            "loss": network.loss.record,
+            "precision": self.engine.plan.evaluate.precision,
+        }
+
+    def _try(self, split: str, coords: Sequence[Sequence[float]]) -> list[float]:
+        """The mean losses of a few examples at points, one after the other: one fits where any does."""
+        key = f"{split} {coords}"
+        if key not in self._tried:
+            whole = self._splits[split]
+            few = whole.subset(min(EXAMPLES, len(whole)), make_generator(0, "probe"))
+            found = []
+            for point in torch.tensor(coords, dtype=torch.float64):
+                coefficients = self.chart.mixture(point[None], self._controls)
+                metric = {schema.LOSS: MeanLoss()}
+                losses = self.engine.evaluate(coefficients, self._controls, few, metric, self._eval_batch_size)
+                found.append(float(losses[schema.LOSS]))
+            self._tried[key] = found
         return self._tried[key]
+
+    def _check_probe(self, store: SurveyStore) -> None:
+        """Refuse a network that computes something else than the one that a store was begun with.
+
+        Where what it was tried on is not at hand, or was evaluated in another way, nothing is known.
+        """
+        if (recorded := store.attributes.get(PROBE)) is None:
+            return
+        probe = Probe.parse(str(recorded))
+        if probe.split in self._splits and probe.under == self._tell_conditions(probe.split):
+            probe.check(self._try(probe.split, probe.coords), "the survey")
 
     def check(self, store: SurveyStore) -> None:
         """Refuse a store whose groups are of other data, settings or metrics, or of another network; changes nothing.
@@ -414,12 +440,10 @@ class Surveyor:
         Raises:
             BadInput: the first difference.
         """
-        if (recorded := store.attributes.get(PROBE)) is not None:
-            probe = Probe.parse(str(recorded))
-            probe.check(self._try(probe.coords), self.engine.plan.evaluate.precision, "the survey")
         for split_name in self._splits:
             for group in self._groups:
                 store.check(split_name, group.name, group.quantities, self._settings(store, split_name, group))
+        self._check_probe(store)
 
     def _settings(self, store: SurveyStore, name: str, group: Group) -> dict[str, int | str]:
         engine, split, buffers = self.engine, self._splits[name], self.engine.network.buffers
@@ -480,6 +504,7 @@ class Surveyor:
         parts = [axis[part] for axis, part in zip(axes, claim.tile, strict=True)]
         points = torch.cartesian_prod(*parts).reshape(-1, len(parts))[torch.from_numpy(missing.reshape(-1))]
         values = self._at(points, split, group)
+        store.name_device(split, group.name, kind)
         store.write(split, group.name, claim.tile, missing, {k: v.numpy() for k, v in values.items()}, kind)
         return int(claim.missing.sum())
 
@@ -488,7 +513,7 @@ class Surveyor:
 
         Other processes took it since the plan was measured, or the device is a smaller one.
         """
-        before = self._count_together(group)
+        before, unresolved = self._count_together(group), dict(self._unresolved)
         while True:
             try:
                 found = self._find(points, split_name, group)
@@ -496,6 +521,7 @@ class Surveyor:
             except Exception as error:
                 if not ran_out_of_memory(error) or not self._halve_chunks(group):
                     raise
+                self._unresolved = dict(unresolved)  # chunks that fitted are evaluated again
             release_memory(self.engine.network.device)  # here, where the error does not hold tensors any more
         if (now := self._count_together(group)) < before:
             warnings.warn(

@@ -124,6 +124,11 @@ def _share(tokens: list[str], *, leases: bool) -> tuple[list[str], RunOptions]:
     for name, reason in ALONE.items():
         if getattr(run, name):
             raise BadInput(f"--{name} in the command that is shared means that {reason}; leave it out")
+    if given & {"executor", "workers", "ray_address"}:
+        raise BadInput(
+            "--executor and --workers in the command that is shared would have each of its processes start workers; "
+            "leave them out"
+        )
     if not run.resume:
         raise BadInput(
             "--no_resume in the command that is shared means that one alone could write the run; leave it out"
