@@ -25,6 +25,7 @@ from lossatlas.jobs.compare import run_compare
 from lossatlas.jobs.pooled_runs import PooledRun
 from lossatlas.jobs.spreading import Spreading
 from lossatlas.jobs.survey import run_survey
+from lossatlas.metrics.users import PerExampleMetric
 from lossatlas.presence import read_failures
 from lossatlas.progress import Reporter
 from lossatlas.recipes import CompareConfig, SurveyConfig
@@ -264,16 +265,36 @@ class TestProbe:
 
     def test_says_nothing_where_numbers_end(self) -> None:
         def probe(precision: str) -> Probe:
-            made = Probe.of("test", {"precision": precision}, [[0.0], [1.0]], [float("nan"), 2.0])
+            made = Probe.of("test", {"precision": precision}, [[0.0], [1.0]], {"loss": [float("nan"), 2.0]})
             return Probe.parse(made.record())
 
-        probe("fp32").check([float("inf"), 2.0 + 1e-5], "it")
-        probe("fp32").check([1.0, 2.0], "it")
-        with pytest.raises(la.BadInput, match=r"at \(1\) was 2 and is 2\.02"):
-            probe("fp32").check([float("nan"), 2.02], "it")
-        probe("bf16").check([float("nan"), 2.02], "it")
-        near_zero = Probe.of("test", {}, [[0.0], [1.0]], [1e-9, -5.0])
-        near_zero.check([-1e-6, -5.0], "it")
+        probe("fp32").check({"loss": [float("inf"), 2.0 + 1e-5]}, "it")
+        probe("fp32").check({"loss": [1.0, 2.0], "error": [0.0, 1.0]}, "it")
+        probe("fp32").check({"error": [0.0, 1.0]}, "it")
+        with pytest.raises(la.BadInput, match=r"its loss .* at \(1\) was 2 and is 2\.02"):
+            probe("fp32").check({"loss": [float("nan"), 2.02]}, "it")
+        probe("bf16").check({"loss": [float("nan"), 2.02]}, "it")
+        near_zero = Probe.of("test", {}, [[0.0], [1.0]], {"loss": [1e-9, -5.0]})
+        near_zero.check({"loss": [-1e-6, -5.0]}, "it")
+
+    def test_a_metric_that_has_changed_is_noticed(self, tmp_path: Path) -> None:
+        def survey(factor: float) -> Any:
+            problem = la.Problem(spread_cases.network(), la.CrossEntropy())
+            chart = la.slice_around(problem.module)
+
+            def scaled(outputs: torch.Tensor, batch: Any) -> torch.Tensor:
+                return factor * outputs.square().sum(dim=1)
+
+            metric = PerExampleMetric(scaled)
+            grid = la.make_grid(chart, (3, 3))
+            return la.survey(
+                chart, grid, problem, spread_cases.data(), metrics=["loss", metric], path=tmp_path / "s.zarr"
+            )
+
+        survey(1.0)
+        survey(1.0)
+        with pytest.raises(la.BadInput, match="its scaled on 8 examples"):
+            survey(2.0)
 
     def test_splits_may_come_in_any_order(self, tmp_path: Path) -> None:
         problem = la.Problem(spread_cases.network(), la.CrossEntropy())

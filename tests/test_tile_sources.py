@@ -463,6 +463,21 @@ class TestGivenUp:
         assert np.isnan(found["train_loss"][:16, 16:]).all()
 
 
+class TestOverwriting:
+    """A process that was stopped for long, and goes on when another one has its tile."""
+
+    def test_what_it_overwrites_is_not_marked_any_more(self) -> None:
+        store, tile = opened(None), (slice(0, 16), slice(0, 16))
+        first, second = np.zeros((2, 16, 16), dtype=bool)
+        first[0, 0], second[5, 5] = True, True
+        known = store.done("test", "streaming", tile)
+        store.write("test", "streaming", tile, first | second, {"loss": np.array([1.0, 2.0])})  # by the other one
+        store.write("test", "streaming", tile, first, {"loss": np.array([1.0])}, known=known)
+        assert (store.done("test", "streaming", tile) == first).all()
+        finish(store)
+        assert store.done("test", "streaming").all()
+
+
 class TestDevices:
     """All values of a tile come from one kind of device."""
 

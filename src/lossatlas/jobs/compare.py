@@ -59,9 +59,11 @@ def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
     run, config, spreading = start.run, start.config, how.spreading
     recipe = build_compare(config)
     _check(config, recipe)
+    surveys, device = len(list_surveys(config, recipe, Path())), recipe.problems[0].device
     if not start.continuing:
-        spreading.check_tasks(len(list_surveys(config, recipe, Path())), "surveys", "")
-    with spreading.open_pool(run.path, recipe.problems[0].device) as pool:
+        spreading.check_tasks(surveys, "surveys", "")
+    spreading = spreading.limit(surveys, device)
+    with spreading.open_pool(run.path, device) as pool:
         return _compare(start, how, recipe, pool)
 
 

@@ -191,8 +191,10 @@ class Job(Generic[C]):
                 return summary
             patient = Patient(reporter if reporter is not None else Silent())
             try:
-                with Attendance(out, "" if spreading.is_alone else spreading.executor, patient) as attendance:
-                    how = Handling(out, checkpoint_seconds, pictures, patient, stop, spreading, attendance)
+                with Attendance(
+                    start.run.path, "" if spreading.is_alone else spreading.executor, patient
+                ) as attendance:
+                    how = Handling(start.run.path, checkpoint_seconds, pictures, patient, stop, spreading, attendance)
                     summary = self._carried_out(start, how)
             except (CannotFinish, Interrupted):
                 patient.release()
@@ -202,7 +204,7 @@ class Job(Generic[C]):
                     raise
                 raise _kept(error, start) from error
             patient.release()
-            sweep_records(out)  # of processes that were killed in the meantime
+            sweep_records(start.run.path)  # of processes that were killed in the meantime
             return summary
 
     def _check_finished(self, start: Start[C]) -> None:

@@ -7,12 +7,13 @@ it had, which another one evaluates.
 
 from __future__ import annotations
 
+import secrets
 import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,12 @@ class Spreading:
         if device.index is not None:
             return 1
         return torch.cuda.device_count() if device.type == "cuda" else torch.get_num_threads()
+
+    def limit(self, tasks: int, device: torch.device) -> Spreading:
+        """The spreading with no more workers than there is work for, where their number was left open."""
+        if self.is_alone or self.workers is not None:
+            return self
+        return replace(self, workers=max(1, min(tasks, self.count_workers(device))))
 
     def check_tasks(self, tasks: int, what: str, advice: str) -> None:
         """Refuse more workers than there is work for.
@@ -182,6 +189,7 @@ class PooledTiles(Executor):
         self._surveyor = surveyor
         self._say = say
         self._losses: Counter[str] = Counter()
+        self._session = secrets.token_hex(8)
 
     def run(self, evaluate: Callable[[Claim], int], claims: Iterator[Claim]) -> Generator[int, None, None]:
         """Have workers evaluate claims; what ``evaluate`` would do here, they do there."""
@@ -211,6 +219,7 @@ class PooledTiles(Executor):
         missing = None if claim.missing.all() else np.flatnonzero(claim.missing).tolist()
         arguments = {
             "run": str(self._directory),
+            "session": self._session,
             "device": str(self._surveyor.engine.network.device),
             "sharers": self._sharers,
             "marks": claim.work.marks,
@@ -249,12 +258,13 @@ def _identify(task: Task) -> str:
 
 
 def evaluate_tile(
-    run: str, device: str, sharers: int, marks: str, tile: list[list[int]], missing: list[int] | None
+    run: str, session: str, device: str, sharers: int, marks: str, tile: list[list[int]], missing: list[int] | None
 ) -> dict[str, Any]:
     """Evaluate a tile that the head has claimed, in a worker.
 
     Args:
         run: the run directory.
+        session: what tells the head's filling of the store from others: a worker that serves several opens it for each.
         device: what to compute on.
         sharers: how many workers share its memory.
         marks: the array that says which points are evaluated.
@@ -265,7 +275,7 @@ def evaluate_tile(
         The number of ``points``, and the ``unresolved`` ones per split and group of metrics.
     """
     share_memory(sharers)
-    surveyor, store = _open_survey(run, device)
+    surveyor, store = _open_survey(run, session, device)
     torch.set_num_threads(surveyor.engine.plan.threads)  # by which values differ; the pool may have stated others
     place = tuple(slice(*side) for side in tile)
     mask = np.full([side.stop - side.start for side in place], missing is None)
@@ -275,8 +285,8 @@ def evaluate_tile(
     return {"points": points, "unresolved": surveyor.take_unresolved()}
 
 
-@cache
-def _open_survey(run: str, device: str) -> tuple[Surveyor, SurveyStore]:
+@lru_cache(maxsize=1)
+def _open_survey(run: str, session: str, device: str) -> tuple[Surveyor, SurveyStore]:
     """The surveyor and the store of a run, opened from its own record.
 
     Raises:

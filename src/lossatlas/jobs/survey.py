@@ -56,6 +56,7 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
         spreading.check_tasks(*_count_tiles(recipe))
     batches = sum(-(-len(split) // recipe.config.eval_batch_size) for split in recipe.surveyed.values())
     plan, device = start.find_plan(recipe.config.plan), recipe.base.device
+    spreading = spreading.limit(_count_tiles(recipe)[0], device)
     with spreading.planning(device):
         engine = recipe.build_engine(plan, evaluations=_likely_points(recipe) * batches)
     with spreading.open_pool(run.path, device, engine.plan.threads) as pool:

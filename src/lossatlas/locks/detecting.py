@@ -154,7 +154,7 @@ def _is_written(path: Path, kind: Kind, *, patient: bool) -> bool:
 def _unescape(text: str) -> str:
     r"""Undo how the kernel writes spaces, tabs, line breaks and backslashes.
 
-    >>> _unescape(r"/mnt/two\\040words")
+    >>> _unescape(r"/mnt/two\040words")
     '/mnt/two words'
     """
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)

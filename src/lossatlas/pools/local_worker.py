@@ -43,7 +43,8 @@ class _Inbox:
 
     def start(self) -> None:
         for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._note_signal)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it, under which the head goes on
+                signal.signal(number, self._note_signal)
         threading.Thread(target=self._read, daemon=True).start()
 
     def get(self) -> dict[str, Any] | None:

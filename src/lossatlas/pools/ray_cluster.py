@@ -40,7 +40,6 @@ SETTINGS = b"\x04"
 """The type of the frame with which a server answers."""
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # an address that is not Ray's would be complained of in many lines
     "RAY_DEDUP_LOGS": "1",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # of a lost worker it would print a paragraph on standard output
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run`, the working folder would be sent to all machines

@@ -88,7 +88,7 @@ def run_study(
         spreading.check_tasks(len(configs), "runs", "")
         _check(configs)
     with (
-        spreading.open_pool(out, find_device(device)) as pool,
+        spreading.limit(len(configs), find_device(device)).open_pool(out, find_device(device)) as pool,
         closing(_begun(run, study, configs, stated, resume=resume, overwrite=overwrite)),
         Attendance(out, "" if spreading.is_alone else spreading.executor, reporter) as attendance,
     ):

@@ -1,7 +1,7 @@
-"""What a network gives at a few points of a survey, by which another network, or other code of it, is noticed.
+"""What is found at a few points of a survey, by which another network, or other code of it or of a metric, is noticed.
 
-Hashes tell other weights, other data and other options apart. They do not see what a module computes with its weights:
-an activation that has changed leaves the same parameters.
+Hashes tell other weights, other data and other options apart. They do not see what a module computes with its weights
+(an activation that has changed leaves the same parameters), nor what a metric of one's own computes.
 """
 
 from __future__ import annotations
@@ -28,27 +28,31 @@ than 1e-5."""
 
 @dataclass(frozen=True)
 class Probe:
-    """The mean losses of a few examples at a few points.
+    """What is found on a few examples at a few points.
 
     Attributes:
         split: The name of the split that the examples are of.
-        under: What the losses depend on beside the network: the fingerprint of the split, the examples that are
+        under: What it depends on beside the network: the fingerprint of the split, the examples that are
             evaluated together, the buffers policy, the loss, the precision.
         coords: Of the points, on the axes of the chart.
-        losses: At each of them; None where they are not finite.
+        values: By metric, with the mean loss in any case, what it is at each of them; None where that is not finite.
     """
 
     split: str
     under: dict[str, Any]
     coords: list[list[float]]
-    losses: list[float | None]
+    values: dict[str, list[float | None]]
 
     @classmethod
     def of(
-        cls, split: str, under: Mapping[str, Any], coords: Sequence[Sequence[float]], losses: Sequence[float]
+        cls,
+        split: str,
+        under: Mapping[str, Any],
+        coords: Sequence[Sequence[float]],
+        values: Mapping[str, Sequence[float]],
     ) -> Probe:
-        """The probe of losses, finite or not, at points."""
-        finite = [loss if math.isfinite(loss) else None for loss in losses]
+        """The probe of values, finite or not, at points."""
+        finite = {name: [each if math.isfinite(each) else None for each in found] for name, found in values.items()}
         return cls(split, dict(under), [list(each) for each in coords], finite)
 
     def record(self) -> str:
@@ -67,30 +71,31 @@ class Probe:
         except ValueError as error:
             raise BadInput(f"the survey has a {PROBE} that cannot be read; survey again with --overwrite") from error
 
-    def check(self, losses: Sequence[float], where: str) -> None:
-        """Refuse losses that are others than those of the probe.
+    def check(self, values: Mapping[str, Sequence[float]], where: str) -> None:
+        """Refuse values that are others than those of the probe, as far as both have a metric.
 
         Points at which one of both is not finite say nothing: where numbers end depends on the device.
 
         Args:
-            losses: at the probe's points.
+            values: by metric those at the probe's points.
             where: the survey, for the message.
 
         Raises:
             BadInput: they differ by more than devices do.
         """
-        pairs = [
-            (coords, was, now)
-            for coords, was, now in zip(self.coords, self.losses, losses, strict=True)
-            if was is not None and math.isfinite(now)
-        ]
-        largest = max((abs(loss) for _, *both in pairs for loss in both), default=0.0)
-        bound = CLOSE.get(str(self.under.get("precision")), CLOSE["fp32"]) * largest
-        for coords, was, now in pairs:
-            if abs(was - now) > bound:
-                place = ", ".join(f"{value:.4g}" for value in coords)
-                raise BadInput(
-                    f"the network is not the one that {where} was begun with: its loss on {EXAMPLES} examples of split "
-                    f"{self.split!r} at ({place}) was {was:.6g} and is {now:.6g}; use the same code of the model "
-                    "everywhere, or choose another path"
-                )
+        for name, found in self.values.items():
+            pairs = [
+                (coords, was, now)
+                for coords, was, now in zip(self.coords, found, values.get(name, [math.nan] * len(found)), strict=True)
+                if was is not None and math.isfinite(now)
+            ]
+            largest = max((abs(value) for _, *both in pairs for value in both), default=0.0)
+            bound = CLOSE.get(str(self.under.get("precision")), CLOSE["fp32"]) * largest
+            for coords, was, now in pairs:
+                if abs(was - now) > bound:
+                    place = ", ".join(f"{value:.4g}" for value in coords)
+                    raise BadInput(
+                        f"the network, or the metric, is not the one that {where} was begun with: its {name} on "
+                        f"{EXAMPLES} examples of split {self.split!r} at ({place}) was {was:.6g} and is {now:.6g}; use "
+                        "the same code of model and metrics everywhere, or choose another path"
+                    )

@@ -434,8 +434,12 @@ class SurveyStore:
         where: Mask,
         values: Mapping[str, npt.NDArray[np.float64]],
         device: str = "",
+        known: Mask | None = None,
     ) -> None:
         """Write values at some points of a tile, then their marks.
+
+        Another process may write to the tile, too, if this one was stopped for long and lost its claim. What that one
+        has found in the meantime may be overwritten by what this one read before; its marks then go with it.
 
         Args:
             split: its name.
@@ -444,6 +448,7 @@ class SurveyStore:
             where: (tile's shape) which of its points.
             values: per metric (K,) or (K, k) at these K points, in their order.
             device: the kind of device that found them, for :meth:`find_devices`.
+            known: (tile's shape) which points were marked when the tile was claimed; default those that are now.
         """
         for name, array in values.items():
             self._arrays.write_points(name_variable(split, name), tile, where, array)
@@ -451,7 +456,10 @@ class SurveyStore:
         if f"{marks}{DEVICE}" in self._arrays:
             number = zlib.crc32(device.encode()) if device else 0
             self._arrays.write_points(f"{marks}{DEVICE}", tile, where, np.full(count, number, dtype=np.uint32))
-        self._arrays.write_points(marks, tile, where, np.ones(count, dtype=bool))
+        if known is None:
+            self._arrays.write_points(marks, tile, where, np.ones(count, dtype=bool))
+        else:
+            self._arrays.write(marks, tile, where | known)
 
     def find_devices(self, split: str, group: str, tile: Tile | None = None) -> set[str]:
         """The kinds of devices that evaluated the marked points of a tile, or of all tiles, as far as it is recorded.

@@ -301,8 +301,8 @@ class Surveyor:
         check_computations(engine, metrics, next(iter(splits.values())), self._controls)
         self._unresolved: dict[tuple[str, str], tuple[int, int]] = {}
         """By split and group, the number of points that are less exact than was asked for, and of all."""
-        self._tried: dict[str, list[float]] = {}
-        """By coordinates what the network gave there on a few examples."""
+        self._tried: dict[str, dict[str, list[float]]] = {}
+        """By split and coordinates what was found there on a few examples."""
 
     @property
     def _dtype(self) -> type[np.floating[Any]]:
@@ -392,7 +392,7 @@ class Surveyor:
                     warnings.warn(f"{split}: {words}", Caution, stacklevel=3)
 
     def probe(self, grid: Grid) -> Probe:
-        """What the network gives at the first and at the middle point of a grid, on a few examples of a split."""
+        """What is found at the first and at the middle point of a grid, on a few examples of a split."""
         coords = [[float(axis[at(len(axis))]) for axis in grid.values()] for at in (lambda _: 0, lambda n: n // 2)]
         split = next(iter(self._splits))
         return Probe.of(split, self._tell_conditions(split), coords, self._try(split, coords))
@@ -408,18 +408,24 @@ class Surveyor:
             "precision": self.engine.plan.evaluate.precision,
         }
 
-    def _try(self, split: str, coords: Sequence[Sequence[float]]) -> list[float]:
-        """The mean losses of a few examples at points, one after the other: one fits where any does."""
+    def _try(self, split: str, coords: Sequence[Sequence[float]]) -> dict[str, list[float]]:
+        """What the loss and all metrics that are folded come to on a few examples at points.
+
+        One point after the other, which fits where any does. Of several values at a point their mean counts.
+        """
         key = f"{split} {coords}"
         if key not in self._tried:
             whole = self._splits[split]
             few = whole.subset(min(EXAMPLES, len(whole)), make_generator(0, "probe"))
-            found = []
+            metrics: dict[str, StreamingMetric] = {schema.LOSS: MeanLoss()}
+            for group in self._groups:
+                metrics |= group.streaming
+            found: dict[str, list[float]] = {name: [] for name in metrics}
             for point in torch.tensor(coords, dtype=torch.float64):
                 coefficients = self.chart.mixture(point[None], self._controls)
-                metric = {schema.LOSS: MeanLoss()}
-                losses = self.engine.evaluate(coefficients, self._controls, few, metric, self._eval_batch_size)
-                found.append(float(losses[schema.LOSS]))
+                values = self.engine.evaluate(coefficients, self._controls, few, metrics, self._eval_batch_size)
+                for name in metrics:
+                    found[name].append(float(values[name].double().mean()))
             self._tried[key] = found
         return self._tried[key]
 
@@ -498,14 +504,15 @@ class Surveyor:
             if schema.name_marks(split, group.name) == claim.work.marks
         )
         kind, missing = name_device_kind(str(self.engine.network.device)), claim.missing
-        if not missing.all() and store.find_devices(split, group.name, claim.tile) - {kind}:
-            missing = missing | store.done(split, group.name, claim.tile)
+        known = store.done(split, group.name, claim.tile) if not missing.all() else np.zeros_like(missing)
+        if known.any() and store.find_devices(split, group.name, claim.tile) - {kind}:
+            missing = missing | known
         axes = [torch.from_numpy(np.array(coords, dtype=np.float64)) for coords in store.grid.values()]
         parts = [axis[part] for axis, part in zip(axes, claim.tile, strict=True)]
         points = torch.cartesian_prod(*parts).reshape(-1, len(parts))[torch.from_numpy(missing.reshape(-1))]
         values = self._at(points, split, group)
         store.name_device(split, group.name, kind)
-        store.write(split, group.name, claim.tile, missing, {k: v.numpy() for k, v in values.items()}, kind)
+        store.write(split, group.name, claim.tile, missing, {k: v.numpy() for k, v in values.items()}, kind, known)
         return int(claim.missing.sum())
 
     def _at(self, points: Tensor, split_name: str, group: Group) -> dict[str, Tensor]:

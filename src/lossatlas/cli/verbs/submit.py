@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Literal
 
 from cyclopts import CycloptsError
@@ -94,8 +95,8 @@ def submit(
     )
     check_words({"out": request.name})
     write_atomically(script, chosen.write(request).encode())
-    say(f"start it: {chosen.start} {script}")
-    say(f"look at it: lossatlas status {run.out}")
+    say(f"start it: {chosen.start} {quote(str(script))}")
+    say(f"look at it: lossatlas status {quote(str(run.out))}")
     return None
 
 

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from lossatlas.errors import BadInput, CannotFinish, format_error
@@ -71,6 +72,8 @@ class Ray(Pool):
             self._carry_out = remote(_make_entry(envelope.before, envelope.after))
             self._cluster = cluster
             self._ask_all(cluster)
+            # All machines see the directory. It may be replaced now, and the token with it.
+            self._envelope = json.dumps(replace(envelope, token=None).to_json())
         except BaseException:
             self.close()
             raise
