@@ -81,7 +81,7 @@ def measure(kind: str, arguments: argparse.Namespace, folder: Path) -> list[str]
 def time_survey(workers: int, folder: Path, network: Path) -> float:
     """The seconds that a whole survey takes by so many workers at the rate that they have once each has done a tile."""
     config = SurveyConfig(
-        checkpoint=str(network), model_options={"hidden": (512, 512)}, grid=(64, 64), tile_points=64, examples="all",
+        checkpoint=str(network), model_options={"hidden": (512, 512)}, grid=(72, 72), tile_points=64, examples="all",
         device="cpu", plan=str(folder / "plan.json"),
     )  # fmt: skip
     watch = Watch()
