@@ -81,7 +81,7 @@ def _be(what: str, plan: str, parameters: str, place: Path) -> None:
     from lossatlas.jobs.train import run_train
     from lossatlas.recipes import SurveyConfig, TrainConfig
     from lossatlas.recipes.opened_run import OpenedRun
-    from lossatlas.surveying.survey import STREAMING
+    from lossatlas.surveying.surveyor import STREAMING
 
     torch.set_num_threads(1)
     model: dict[str, Any] = {"model_options": {"hidden": (HIDDEN, HIDDEN)}, "device": "cpu"}

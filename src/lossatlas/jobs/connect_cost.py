@@ -15,7 +15,7 @@ from lossatlas.rundir import PLANE, SURVEY
 from lossatlas.schema import CURVE, Along
 from lossatlas.surveying.ensembles import METRICS
 from lossatlas.surveying.store import glance_at, list_whole_variables
-from lossatlas.surveying.survey import STREAMING
+from lossatlas.surveying.surveyor import STREAMING
 
 __all__ = ["ConnectCost"]
 

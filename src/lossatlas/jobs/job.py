@@ -27,7 +27,7 @@ from lossatlas.progress import Reporter, Silent, count_towards
 from lossatlas.recipes import Config
 from lossatlas.rundir import SUMMARY
 from lossatlas.surveying import Refinement, Surveyor, SurveyStore
-from lossatlas.surveying.survey import TilesGivenUp
+from lossatlas.surveying.surveyor import TilesGivenUp
 from lossatlas.surveying.tile_source import MOST_LOSSES
 
 __all__ = ["CHECKPOINT_SECONDS", "Handling", "Job"]

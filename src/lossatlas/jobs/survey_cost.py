@@ -22,7 +22,7 @@ from lossatlas.schema import TILE_POINTS
 from lossatlas.streams import make_generator
 from lossatlas.surveying.arrays import Grid
 from lossatlas.surveying.store import count_evaluated, glance_at
-from lossatlas.surveying.survey import STREAMING
+from lossatlas.surveying.surveyor import STREAMING
 
 __all__ = ["Left", "SurveyCost", "count_points_left"]
 

@@ -2,6 +2,7 @@
 
 from lossatlas.surveying.refinement import Refinement
 from lossatlas.surveying.store import SurveyStore
-from lossatlas.surveying.survey import STREAMING, Surveyor, make_grid, survey
+from lossatlas.surveying.survey import make_grid, survey
+from lossatlas.surveying.surveyor import STREAMING, Surveyor
 
 __all__ = ["STREAMING", "Refinement", "SurveyStore", "Surveyor", "make_grid", "survey"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 import warnings
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
@@ -20,7 +19,7 @@ from lossatlas.charts import Chart
 from lossatlas.describing import join_words
 from lossatlas.errors import BadInput, CannotFinish, Caution, LossatlasError, format_error
 from lossatlas.files.inside import check_inside
-from lossatlas.files.reading import Unreadable, parse_json, read_json
+from lossatlas.files.reading import Unreadable, read_json
 from lossatlas.files.stores import METADATA, VOUCHES, GroupHead, open_arrays, open_store, tell_settings
 from lossatlas.locks import AUTO, AnyLock, heartbeats
 from lossatlas.schema import (
@@ -34,6 +33,7 @@ from lossatlas.schema import (
     name_variable,
 )
 from lossatlas.surveying.arrays import WHOLE, Grid, GridArrays, Mask, Tile, list_vouched
+from lossatlas.surveying.devices import add_device, create_devices, find_devices, has_device, write_device
 from lossatlas.surveying.growth import merge_grid, put_in_place, read_grid, recover
 from lossatlas.surveying.layout import bring_to_layout, count_marked, has_layout_of_before
 from lossatlas.surveying.mending import Mending, sweep
@@ -45,10 +45,6 @@ from lossatlas.surveying.tile_sources.leases import Leases
 
 __all__ = ["SurveyStore", "count_evaluated", "glance_at", "has_description", "list_whole_variables", "read_survey"]
 
-DEVICE = ".device"
-"""What is added to the name of marks for the array that says which kind of device evaluated a point, by a number."""
-KINDS = "kinds"
-"""The attribute of such an array with the kinds of devices by their numbers, as JSON."""
 PATIENCE = 5
 """For how many times as long as a lease lasts it is waited for arrays that the starter of a store is about to make."""
 LOOK = 0.2
@@ -278,7 +274,7 @@ class SurveyStore:
                     else:
                         for name in lacking:
                             self._arrays.create(name, dtype, told[name], further[name])
-                        self._arrays.create(f"{done}{DEVICE}", np.uint32, {KINDS: "{}"})
+                        create_devices(self._arrays, done)
                         self._arrays.create(done, np.bool_, {**attributes, VOUCHES: list(told)})
                     self._arrays.describe()
                     if self._writers is not None:
@@ -453,9 +449,7 @@ class SurveyStore:
         for name, array in values.items():
             self._arrays.write_points(name_variable(split, name), tile, where, array)
         count, marks = int(where.sum()), name_marks(split, group)
-        if f"{marks}{DEVICE}" in self._arrays:
-            number = zlib.crc32(device.encode()) if device else 0
-            self._arrays.write_points(f"{marks}{DEVICE}", tile, where, np.full(count, number, dtype=np.uint32))
+        write_device(self._arrays, marks, tile, where, device)
         if known is None:
             self._arrays.write_points(marks, tile, where, np.ones(count, dtype=bool))
         else:
@@ -464,22 +458,15 @@ class SurveyStore:
     def find_devices(self, split: str, group: str, tile: Tile | None = None) -> set[str]:
         """The kinds of devices that evaluated the marked points of a tile, or of all tiles, as far as it is recorded.
 
-        Equal kinds find equal values under one plan; others differ in the last bits, which is why all values of a tile
-        come from one.
+        Equal kinds find equal values under one plan; others differ in the last bits, which is why what is evaluated
+        together in a tile comes from one.
 
         Args:
             split: its name.
             group: of metrics.
             tile: where; None for everywhere.
         """
-        marks, found = name_marks(split, group), set[int]()
-        if f"{marks}{DEVICE}" not in self._arrays:
-            return set()
-        for each in self._arrays.tiles() if tile is None else [tile]:
-            if (marked := self._arrays.read(marks, each)).any():
-                found |= set(map(int, self._arrays.read(f"{marks}{DEVICE}", each)[marked]))
-        kinds = self._read_kinds(f"{marks}{DEVICE}")
-        return {kinds.get(str(number), f"device {number}") for number in found - {0}}
+        return find_devices(self._arrays, name_marks(split, group), tile)
 
     def name_device(self, split: str, group: str, device: str) -> None:
         """Record a kind of device by which tiles are evaluated, for :meth:`find_devices`, unless it is recorded.
@@ -489,18 +476,10 @@ class SurveyStore:
             group: of metrics.
             device: the kind of device.
         """
-        name, number = f"{name_marks(split, group)}{DEVICE}", str(zlib.crc32(device.encode()))
-        if name not in self._arrays or number in self._read_kinds(name):
-            return
-        with self._held("structure"), self._arrays.writing():
-            kinds = {**self._read_kinds(name), number: device}
-            self._arrays[name].update_attributes({KINDS: json.dumps(kinds)})
-
-    def _read_kinds(self, name: str) -> dict[str, str]:
-        """The kinds of devices by their numbers, as an array says."""
-        with suppress(ValueError):
-            return parse_json(str(self._arrays[name].attrs.get(KINDS, "{}")), dict[str, str])
-        return {}
+        marks = name_marks(split, group)
+        if not has_device(self._arrays, marks, device):
+            with self._held("structure"):
+                add_device(self._arrays, marks, device)
 
     def done(self, split: str, group: str, tile: Tile | None = None) -> Mask:
         """Which points of the grid, or of a tile, are evaluated."""

@@ -98,11 +98,11 @@ class StoreLocks:
         note = self.folder / f"{what}{GIVEN_UP}"
         losses = MOST_LOSSES if note.exists() else lock.count_losses()
 
-        def give_up() -> None:
+        def warn_others() -> None:
             with self.writing(what):
                 note.touch()
 
-        return Held(lock.release, losses, give_up)
+        return Held(lock.release, losses, warn_others)
 
     @contextmanager
     def held(self, what: str) -> Iterator[None]:

@@ -40,12 +40,12 @@ class Held:
     Attributes:
         release: Lets others have it.
         losses: How many processes in a row were lost while they held this tile and others went on.
-        give_up: Has others give it up, too, who come before all have ended.
+        warn_others: Has others give it up, too, who come before all have ended.
     """
 
     release: Callable[[], None] = _nothing
     losses: int = 0
-    give_up: Callable[[], None] = _nothing
+    warn_others: Callable[[], None] = _nothing
 
     def __call__(self) -> None:
         self.release()
@@ -239,7 +239,7 @@ class TileSource(ABC):
                 continue
             held = self.hold(work.marks, tile)
             if held is not None and (claim := work.claim(tile, held.release)) is not None:
-                yield replace(claim, losses=held.losses, warn_others=held.give_up)
+                yield replace(claim, losses=held.losses, warn_others=held.warn_others)
 
 
 def _turned(items: list[T], begin: int) -> list[T]:
