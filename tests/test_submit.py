@@ -228,6 +228,7 @@ PARALLEL = ["submit", "--scheduler", "parallel"]
         ([*PARALLEL, "--workers", "0", "--", "survey"], "--workers is 0; expected 1 to 100,000"),
         ([*PARALLEL, "--gpus", "-1", "--", "survey"], "--gpus is -1; expected 1 to"),
         (["submit", "--time", "soon", "--", "survey"], "--time is 'soon'; expected a time such as 04:00:00"),
+        (["submit", "--time", "25:99:99", "--", "survey"], "--time is '25:99:99'; expected a time such as"),
         (["submit", "--time", "0", "--", "survey"], "--time is '0'; expected a time"),
         (["submit", "--partition", "a\n#SBATCH --x", "--", "survey"], "--partition is .*; expected a name"),
         (["submit", "--scheduler", "pbs", "--", "survey"], "--scheduler is 'pbs'; expected slurm"),

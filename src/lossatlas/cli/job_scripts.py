@@ -69,7 +69,8 @@ def count_minutes(time: str) -> int:
     """
     found = TIME.fullmatch(time)
     parts = [int(part) for part in found.groups() if part is not None] if found is not None else []
-    if found is None or not any(parts) or len(time) > 20:
+    below_an_hour = [int(part) < 60 for part in time.split(":")[1:]] if found is not None else []
+    if found is None or not any(parts) or len(time) > 20 or not all(below_an_hour):
         raise BadInput(f"--time is {time!r}; expected a time such as 04:00:00, 90 (minutes) or 2-12:00 (days-hours)")
     if found[1] is not None:
         days, hours, minutes, seconds = (*parts, 0, 0, 0)[:4]
