@@ -64,7 +64,15 @@ def describe_task(run: Path) -> dict[str, Any]:
     from lossatlas.schema import name_marks
 
     marks = name_marks("test", "streaming")
-    return {"run": str(run), "device": "cpu", "sharers": 1, "marks": marks, "tile": [[4, 5], [4, 5]], "missing": None}
+    return {
+        "run": str(run),
+        "device": "cpu",
+        "sharers": 1,
+        "session": "",
+        "marks": marks,
+        "tile": [[4, 5], [4, 5]],
+        "missing": None,
+    }
 
 
 def _be(what: str, plan: str, parameters: str, place: Path) -> None:

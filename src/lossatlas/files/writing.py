@@ -94,6 +94,8 @@ def check_place(path: Path, option: str, *, folder: bool) -> None:
 
 def cannot_write(path: Path, error: OSError, advice: str = CONTINUE) -> CannotFinish:
     """Return the error for a write that the system refused, by default with the advice for runs."""
+    if advice == CONTINUE and isinstance(error, FileNotFoundError) and not path.parent.exists():
+        return gone(path.parent)  # it was there when somebody looked a moment ago
     return CannotFinish(f"cannot write {path} ({error.strerror or error}); {advice}")
 
 

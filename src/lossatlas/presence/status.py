@@ -144,15 +144,15 @@ def _find_writer(run: Path) -> str:
 
     The lock itself is not touched: to try it could have another process refused that asks for it at this moment.
     """
-    with suppress(Unreadable, ValueError, UnicodeDecodeError):
+    with suppress(Unreadable, ValueError, UnicodeDecodeError, OSError):
         number, host, since = read_bytes(run / WRITERS, 400).decode().strip().split(" ", 2)
-        if host == socket.gethostname() and _holds_lock(int(number)):
+        if host == socket.gethostname() and _holds_lock(int(number), (run / WRITERS).stat().st_ino):
             return f"process {int(number)} on {shorten(host)} since {shorten(since)}"
     return ""
 
 
-def _holds_lock(pid: int) -> bool:
-    """Return whether a process of this machine lives and holds a lock on some file, where the system tells of locks."""
+def _holds_lock(pid: int, inode: int) -> bool:
+    """Return whether a process of this machine lives and holds a lock on a file, where the system tells of locks."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
@@ -163,7 +163,7 @@ def _holds_lock(pid: int) -> bool:
         table = read_bytes("/proc/locks", 2**24)
     except Unreadable:  # a system that does not tell
         return True
-    return any(re.match(rb"\d+: FLOCK +\w+ +\w+ +%d " % pid, line) for line in table.splitlines())
+    return any(re.match(rb"\d+: FLOCK +\w+ +\w+ +%d \S+:%d " % (pid, inode), line) for line in table.splitlines())
 
 
 def _count_steps(run: Path) -> int | None:

@@ -172,7 +172,9 @@ def survey(
         )  # fmt: skip
         surveyor = Surveyor(engine, chart, given, chosen, eval_batch_size)
         refinement = make_refinement(coords, tolerance, budget)
-        recorded = {PLAN: json.dumps(engine.plan.to_dict()), PROBE: surveyor.probe(coords).record()}
+        recorded = {PLAN: json.dumps(engine.plan.to_dict())}
+        if path is not None:
+            recorded[PROBE] = surveyor.probe(coords).record()
         with SurveyStore.of_chart(path, chart, coords, recorded=recorded) as store:
             if picture is not None:
                 surveyor.check(store)
