@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from lossatlas.jobs.pooled_runs import PooledRun
 from lossatlas.jobs.spreading import Spreading
 from lossatlas.jobs.survey import run_survey
 from lossatlas.metrics.users import PerExampleMetric
+from lossatlas.pools import Pool, PoolOptions, open_pool
 from lossatlas.presence import read_failures
 from lossatlas.progress import Reporter
 from lossatlas.recipes import CompareConfig, SurveyConfig
@@ -59,12 +61,46 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class Shared:
+    """Two workers for one test after the other, since to start them takes seconds; those that one ends are replaced."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._pool: Pool | None = None
+
+    @contextmanager
+    def open(self, *_: object) -> Iterator[Pool]:
+        if self._pool is None or not self._pool.workers:
+            self._pool = open_pool("local", PoolOptions(2, max(1, torch.get_num_threads() // 2), self._folder))
+            self._pool.start()
+        yield self._pool
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.close()
+
+
 @pytest.fixture(scope="module", autouse=True)
-def _alone() -> Any:
-    """The number of torch's threads is that of the plan after a job; later tests have what they found."""
-    threads = torch.get_num_threads()
-    yield
+def _workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The workers, which know where trouble is told of; and torch's threads as they were, for later tests."""
+    threads, folder = torch.get_num_threads(), tmp_path_factory.mktemp("shared")
+    shared = Shared(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(spread_cases.HEAD, str(os.getpid()))
+        patch.setenv(spread_cases.TROUBLE, str(folder / "trouble"))
+        patch.setattr(Spreading, "open_pool", lambda self, *_: nullcontext() if self.is_alone else shared.open())
+        yield
+    shared.close()
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def trouble() -> Iterator[Path]:
+    """While this file is there, there is trouble at the tile that begins where it says: at row 4, column 0."""
+    file = Path(os.environ[spread_cases.TROUBLE])
+    file.write_text("4 0")
+    yield file
+    file.unlink(missing_ok=True)
 
 
 def spread_and_alone(config: SurveyConfig, tmp_path: Path, reporter: Reporter | None = None) -> list[str]:
@@ -131,12 +167,9 @@ def troubled(metric: str, **settings: Any) -> SurveyConfig:
 
 
 @pytest.fixture
-def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The weights of the users' network; from now on there is trouble at the tile that begins at row 4, column 0."""
+def weights(tmp_path: Path) -> str:
+    """The weights of the users' network."""
     torch.save(spread_cases.network().state_dict(), tmp_path / "weights.pt")
-    monkeypatch.setenv(spread_cases.HEAD, str(os.getpid()))
-    monkeypatch.setenv(spread_cases.TROUBLE, str(tmp_path / "trouble"))
-    (tmp_path / "trouble").write_text("4 0")
     return str(tmp_path / "weights.pt")
 
 
@@ -155,7 +188,9 @@ class TestThreads:
 
 
 class TestTrouble:
-    def test_a_tile_of_a_worker_that_was_killed_is_done_by_another(self, weights: str, tmp_path: Path) -> None:
+    def test_a_tile_of_a_worker_that_was_killed_is_done_by_another(
+        self, weights: str, trouble: Path, tmp_path: Path
+    ) -> None:
         told = Told()
         config = troubled("KilledOnce", checkpoint=weights)
         run_survey(config, tmp_path / "run", pictures=False, spreading=TWO, reporter=told)
@@ -166,7 +201,7 @@ class TestTrouble:
         assert values(tmp_path / "run").equals(values(tmp_path / "whole"))
 
     def test_a_tile_that_kills_every_worker_is_given_up_and_the_others_are_done(
-        self, weights: str, tmp_path: Path
+        self, weights: str, trouble: Path, tmp_path: Path
     ) -> None:
         config, told = troubled("Killed", checkpoint=weights), Told()
         with pytest.raises(CannotFinish) as caught:
@@ -183,46 +218,50 @@ class TestTrouble:
         missing = np.isnan(values(tmp_path / "run")["test_troubled"].values)
         assert missing[4:, :4].all()
         assert missing.sum() == 16
-        (tmp_path / "trouble").unlink()
+        trouble.unlink()
         run_survey(config, tmp_path / "run", pictures=False, resume=True, spreading=TWO)
         assert not read_failures(tmp_path / "run")
         run_survey(config, tmp_path / "whole", pictures=False)
         assert values(tmp_path / "run").equals(values(tmp_path / "whole"))
 
-    def test_an_exception_of_users_code_is_named_and_not_tried_again(self, weights: str, tmp_path: Path) -> None:
+    def test_an_exception_of_users_code_is_named_and_not_tried_again(
+        self, weights: str, trouble: Path, tmp_path: Path
+    ) -> None:
         with pytest.raises(CannotFinish) as caught:
             run_survey(troubled("Failing", checkpoint=weights), tmp_path / "run", pictures=False, spreading=TWO)
         for part in "a metric of one's own", "train_streaming at u 0.1429 to 1, v -1 to -0.1429", "is kept in":
             assert part in str(caught.value)
-        assert (tmp_path / "trouble.times").read_text() == "once\n"
+        assert trouble.with_suffix(".times").read_text() == "once\n"
 
-    def test_a_full_disk_ends_the_run_and_loses_nothing(self, weights: str, tmp_path: Path) -> None:
+    def test_a_full_disk_ends_the_run_and_loses_nothing(self, weights: str, trouble: Path, tmp_path: Path) -> None:
         config = troubled("FullDisk", checkpoint=weights)
         with pytest.raises(CannotFinish, match="No space left on device"):
             run_survey(config, tmp_path / "run", pictures=False, spreading=TWO)
-        (tmp_path / "trouble").unlink()
+        trouble.unlink()
         run_survey(config, tmp_path / "run", pictures=False, resume=True)
         run_survey(config, tmp_path / "whole", pictures=False)
         assert values(tmp_path / "run").equals(values(tmp_path / "whole"))
 
-    def test_cautions_of_workers_are_handed_on(self, weights: str, tmp_path: Path) -> None:
+    def test_cautions_of_workers_are_handed_on(self, weights: str, trouble: Path, tmp_path: Path) -> None:
         with pytest.warns(la.Caution, match="this value is not to be trusted"):
             run_survey(troubled("Doubtful", checkpoint=weights), tmp_path / "run", pictures=False, spreading=TWO)
 
     @pytest.mark.parametrize(("what", "word"), [("data", "data"), ("network", "network")])
     def test_a_worker_with_other_data_or_another_network_is_refused(
-        self, what: str, word: str, weights: str, tmp_path: Path
+        self, what: str, word: str, weights: str, trouble: Path, tmp_path: Path
     ) -> None:
         other = {"model" if what == "network" else "data": f"spread_cases:other_{what}"}
-        (tmp_path / "trouble").unlink()
+        trouble.unlink()
         config = replace(troubled("Doubtful", checkpoint=weights), **other)
         with pytest.raises((la.BadInput, CannotFinish), match=word) as caught:
             run_survey(config, tmp_path / "run", pictures=False, spreading=TWO)
         assert "Traceback" not in str(caught.value)
         assert not la.open_run(tmp_path / "run").finished
 
-    def test_a_stop_ends_it_between_tiles_and_it_goes_on_from_there(self, weights: str, tmp_path: Path) -> None:
-        (tmp_path / "trouble").unlink()
+    def test_a_stop_ends_it_between_tiles_and_it_goes_on_from_there(
+        self, weights: str, trouble: Path, tmp_path: Path
+    ) -> None:
+        trouble.unlink()
         config, asked = troubled("Doubtful", checkpoint=weights), list[int]()
         run = tmp_path / "run"
 

@@ -89,10 +89,10 @@ class TestParallel:
 
     def test_its_workers_share_one_survey(self, network: Path) -> None:
         """By xargs, which is everywhere."""
-        write(network, "--scheduler", "parallel", "--workers", "3", "--cpus", "1")
+        write(network, "--scheduler", "parallel", "--workers", "2", "--cpus", "1")
         done = start("sh", "job.sh")
         assert done.returncode == 0, done.stderr + "".join(path.read_text() for path in Path("job.logs").iterdir())
-        assert sorted(path.name for path in Path("job.logs").iterdir()) == ["1.txt", "2.txt", "3.txt"]
+        assert sorted(path.name for path in Path("job.logs").iterdir()) == ["1.txt", "2.txt"]
         check_survey(network)
         assert start("sh", "job.sh").returncode == 0, "it can be started again"
 

@@ -294,6 +294,7 @@ def _open_survey(run: str, session: str, device: str) -> tuple[Surveyor, SurveyS
     """
     opened = OpenedRun(run, device=device)
     engine = opened.engine
+    torch.set_num_threads(engine.plan.threads)
     surveyor = opened.recipe.build_surveyor(engine)
     chart = surveyor.chart
     wanted: Mapping[str, Any] = dict.fromkeys(chart.axes, np.empty(0))
