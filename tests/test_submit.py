@@ -96,7 +96,7 @@ class TestParallel:
         check_survey(network)
         assert start("sh", "job.sh").returncode == 0, "it can be started again"
 
-    def test_by_gnu_parallel_where_there_is_one(self, network: Path) -> None:
+    def test_by_gnu_parallel_where_there_is_one(self) -> None:
         """One that starts what it is told to, and quotes as that does."""
         parallel = (
             f"#!{sys.executable}\nimport subprocess, sys\n"
@@ -106,10 +106,13 @@ class TestParallel:
             "    print(subprocess.call([word.replace('{}', line) for word in sys.argv[6:]]))\n"
         )
         folder = put_program("parallel", parallel)
-        write(network, "--scheduler", "parallel", "--workers", "2")
+        words = (sys.executable, "-c", "import sys; print(sys.argv[1:])", "two words", "it's", '"', "$HOME", "{}")
+        request = Request(words, Path.cwd(), "job", Path("job.logs").absolute(), 2)
+        Path("job.sh").write_text(SCHEDULERS["parallel"].write(request))
         done = start("sh", "job.sh", PATH=f"{folder}{os.pathsep}{os.environ['PATH']}")
         assert (done.returncode, done.stdout.split()) == (0, ["0", "0"]), done.stderr
-        check_survey(network)
+        said = [Path(f"job.logs/{number}.txt").read_text().strip() for number in (1, 2)]
+        assert said == [str(list(words[3:]))] * 2
 
     def test_each_worker_has_gpus_and_cores_of_its_own(self) -> None:
         told = f"import os; print(os.environ['CUDA_VISIBLE_DEVICES'], os.environ['OMP_NUM_THREADS'])"  # noqa: F541

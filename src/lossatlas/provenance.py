@@ -25,6 +25,11 @@ MOST_THREADS = 1024
 
 def list_versions() -> dict[str, str]:
     """List the versions of Python and of the packages that results depend on."""
+    return dict(_find_versions())
+
+
+@cache
+def _find_versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in ("lossatlas", "torch", "numpy", "xarray", "zarr"):
         with contextlib.suppress(PackageNotFoundError):
