@@ -208,11 +208,11 @@ class TestTrouble:
             run_survey(config, tmp_path / "run", pictures=False, spreading=TWO, reporter=told)
         assert "2 tiles of the survey could not be evaluated" in str(caught.value)
         for split in "train", "test":
-            assert f"{split}_streaming at u 0.1429 to 1, v -1 to -0.1429 (3 workers were lost" in str(caught.value)
-        assert sum("was lost" in line for line in told.lines) == 6, "three times each"
+            assert f"{split}_streaming at u 0.1429 to 1, v -1 to -0.1429 (4 workers were lost" in str(caught.value)
+        assert sum("was lost" in line for line in told.lines) == 8, "the first one and three others, each"
         failures = read_failures(tmp_path / "run")
         assert [(failure.split, failure.group, failure.times) for failure in failures] == [
-            ("train", "streaming", 3), ("test", "streaming", 3),
+            ("train", "streaming", 4), ("test", "streaming", 4),
         ]  # fmt: skip
         assert failures[0].coords["v"] == (-1.0, pytest.approx(-1 / 7))
         missing = np.isnan(values(tmp_path / "run")["test_troubled"].values)

@@ -124,7 +124,7 @@ def carry_out_pooled(
 ) -> Generator[tuple[str, Exception | None], None, None]:
     """Carry out runs by the workers of a pool, each when those that it needs are finished; finished ones are kept.
 
-    A run whose worker is lost is continued by another one, three workers in all.
+    A run whose worker is lost is continued by another one, three times at most.
 
     Args:
         pool: the workers.

@@ -162,7 +162,7 @@ NOWHERE = Spreading()
 class PooledTiles(Executor):
     """Has tiles evaluated by the workers of a pool, as many at once as it has workers.
 
-    A tile whose worker is lost is evaluated by another one, :data:`MOST_LOSSES` times in all; then it is given up.
+    A tile whose worker is lost is evaluated by another one, three times at most; then it is given up.
 
     Args:
         pool: the workers.

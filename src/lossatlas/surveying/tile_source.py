@@ -24,8 +24,8 @@ from lossatlas.surveying.arrays import GridArrays, Mask, Tile
 __all__ = ["MOST_LOSSES", "Claim", "Held", "TileSource", "Work", "start_of"]
 
 
-MOST_LOSSES = 3
-"""How many processes may be lost over a tile before it is given up."""
+MOST_LOSSES = 4
+"""How many processes are lost over a tile before it is given up: after the first, three others do what it could not."""
 T = TypeVar("T")
 
 
