@@ -40,10 +40,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import lossatlas as la
 from lossatlas.engine import PRECISIONS, STRATEGIES
-from lossatlas.engine.machine import name_machine
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.planning import MEASURING_SECONDS
 from lossatlas.engine.race import HOPELESS, Contestant, compare_times, race
+from lossatlas.machine import name_machine
 from lossatlas.metrics import choose_metrics
 from lossatlas.models.family import Family
 

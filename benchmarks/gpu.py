@@ -36,9 +36,9 @@ from torch.func import functional_call
 import lossatlas as la
 from lossatlas.engine import PRECISIONS, STRATEGIES, Functional
 from lossatlas.engine.buffers.frozen import FrozenStatistics
-from lossatlas.engine.machine import name_machine
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.planning import MEASURING_SECONDS
+from lossatlas.machine import name_machine
 from lossatlas.metrics import choose_metrics
 from lossatlas.recipes import PRESETS
 from lossatlas.types import Outputs

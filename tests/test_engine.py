@@ -25,12 +25,12 @@ from lossatlas.engine import STRATEGIES, layer as layers
 from lossatlas.engine.checking import check_network
 from lossatlas.engine.engine import Engine
 from lossatlas.engine.layer import StackedLayers
-from lossatlas.engine.machine import name_machine
 from lossatlas.engine.memory import find_fitting_chunk, find_memory_limit
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.precisions import allow_tensor_float
 from lossatlas.engine.strategy import Points
+from lossatlas.machine import name_machine
 from lossatlas.metrics import METRICS, choose_metrics
 
 POINTS = 7

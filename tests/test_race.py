@@ -15,10 +15,10 @@ from torch import nn
 
 import lossatlas as la
 from lossatlas.engine import planning
-from lossatlas.engine.machine import name_machine
 from lossatlas.engine.piece import Pace, Piece, Portion, Way
 from lossatlas.engine.plan import Plan, Service
 from lossatlas.engine.race import ROUNDS, Contestant, Outcome, choose_simplest, compare_times, race
+from lossatlas.machine import name_machine
 
 
 class Machine:

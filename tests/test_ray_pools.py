@@ -23,7 +23,8 @@ from ray_session import lives
 
 import lossatlas
 from lossatlas.errors import BadInput, CannotFinish
-from lossatlas.pools import PoolOptions, Task, name_device_kind, open_pool
+from lossatlas.machine import name_machine
+from lossatlas.pools import PoolOptions, Task, open_pool
 from lossatlas.pools.kinds.ray import Ray
 from lossatlas.pools.ray_cluster import PREFIX, Cluster
 
@@ -74,7 +75,7 @@ def session(tmp_path_factory) -> dict[str, Any]:
 def test_ray_carries_out_more_tasks_than_it_has_workers(session):
     assert [each["value"]["value"] for each in session["many"]] == list(range(8))
     assert {each["worker"]["name"] for each in session["many"]} == {"worker 1", "worker 2"}
-    assert {each["worker"]["device"] for each in session["many"]} == {name_device_kind("cpu")}
+    assert {each["worker"]["device"] for each in session["many"]} == {name_machine("cpu")}
     assert all(each["worker"]["pid"] == each["value"]["pid"] for each in session["many"])
 
 

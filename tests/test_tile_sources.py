@@ -23,8 +23,8 @@ import lossatlas as la
 from lossatlas.engine import Engine
 from lossatlas.engine.setup import engine_for
 from lossatlas.errors import CannotFinish
+from lossatlas.machine import name_machine
 from lossatlas.metrics import choose_metrics
-from lossatlas.pools import name_device_kind
 from lossatlas.schema import Quantity
 from lossatlas.surveying import Refinement, Surveyor, SurveyStore, executor
 from lossatlas.surveying.arrays import Tile
@@ -484,7 +484,7 @@ class TestDevices:
     def test_are_recorded_for_each_tile(self) -> None:
         store = SurveyStore(None, GRID, {})
         surveyor().fill(store)
-        assert store.find_devices("train", "streaming") == {name_device_kind()}
+        assert store.find_devices("train", "streaming") == {name_machine("cpu")}
         assert store.find_devices("test", "streaming", (slice(0, 16), slice(0, 16)))
         assert store.find_devices("test", "other") == set()
 
@@ -492,7 +492,7 @@ class TestDevices:
         def stop(_: int) -> None:
             raise KeyboardInterrupt
 
-        store, one, here = SurveyStore(None, GRID, {}), surveyor(), name_device_kind()
+        store, one, here = SurveyStore(None, GRID, {}), surveyor(), name_machine("cpu")
         with pytest.raises(KeyboardInterrupt):
             one.fill(store, on_points=stop)  # after the first tile
         tile, some = (slice(16, 20), slice(0, 16)), np.zeros((4, 16), dtype=bool)

@@ -79,7 +79,7 @@ class Plan:
     """The bytes that a chunk of points may take, as far as plans leave open how they are used: vectors of curvature
     at the points, and graphs that are kept. None stands for 1 GiB."""
     machine: str = ""
-    """The machine that it was measured on, by :func:`~lossatlas.engine.machine.name_machine`; empty if it was given."""
+    """The machine that it was measured on, by :func:`~lossatlas.machine.name_machine`; empty if it was given."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.differentiates_inputs, bool):

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from lossatlas.engine.failures import make_failure
 from lossatlas.engine.footprint import Limit
-from lossatlas.engine.machine import name_machine
 from lossatlas.engine.network import Network
 from lossatlas.engine.piece import PLAIN, Piece, Portion, Way
 from lossatlas.engine.plan import Plan, Service
@@ -20,6 +19,7 @@ from lossatlas.engine.precisions import AUTO, PRECISIONS, check_precision
 from lossatlas.engine.race import PATIENCE, ROUNDS, Outcome, race
 from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.errors import BadInput, Caution, make_unknown_error
+from lossatlas.machine import name_machine
 from lossatlas.types import Batch
 
 __all__ = [

@@ -25,9 +25,10 @@ from lossatlas.jobs.pictures import draw_survey
 from lossatlas.jobs.sampling import SUSTAINED
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.survey_cost import Left, SurveyCost, count_points_left
+from lossatlas.machine import name_machine
 from lossatlas.measures import measure_survey
 from lossatlas.metrics import group_by_computation
-from lossatlas.pools import Pool, name_device_kind
+from lossatlas.pools import Pool
 from lossatlas.recipes import SurveyConfig, complete
 from lossatlas.recipes.survey import SurveyRecipe, build_survey
 from lossatlas.rundir import CHART, SUMMARY, SURVEY, RunDirectory
@@ -69,7 +70,7 @@ def _survey(
     """Make the run directory, fill its store, by the workers of a pool if there is one, and summarise it."""
     run, reporter = start.run, how.reporter
     start.put_planned(recipe, engine, recipe.extent)
-    how.attendance.join(name_device_kind(str(engine.network.device)))
+    how.attendance.join(name_machine(engine.network.device))
     if (planned := Plan.from_dict(start.stored("plan", {}))) != engine.plan:
         engine = recipe.build_engine(planned)  # another process started the run just before
         torch.set_num_threads(engine.plan.threads)

@@ -1,6 +1,5 @@
 """Pools: workers in other processes, on this machine or on many, that carry out small tasks."""
 
-from lossatlas.pools.devices import name_device_kind
 from lossatlas.pools.opening import NONE, POOLS, check_executor, open_pool
 from lossatlas.pools.pool import Outcome, Pool, PoolOptions, Task, Worker, WorkerFailure
 from lossatlas.pools.serving import is_asked_to_stop
@@ -16,6 +15,5 @@ __all__ = [
     "WorkerFailure",
     "check_executor",
     "is_asked_to_stop",
-    "name_device_kind",
     "open_pool",
 ]

@@ -37,7 +37,7 @@ class Worker:
     host: str
     pid: int
     device: str
-    """The kind of its device, as :func:`lossatlas.pools.name_device_kind` names it."""
+    """The kind of its device, as :func:`lossatlas.machine.name_machine` names it."""
 
 
 @dataclass(frozen=True)

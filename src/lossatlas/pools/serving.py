@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lossatlas.errors import Caution
-from lossatlas.pools.devices import name_device_kind
+from lossatlas.machine import name_machine
 from lossatlas.pools.envelope import Envelope, tell_host
 from lossatlas.pools.errors import make_error, write_error
 from lossatlas.pools.pool import Outcome, Task, Worker
@@ -57,7 +57,7 @@ def prepare(envelope: Envelope, name: str) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(envelope.threads)
-    return asdict(Worker(name, tell_host(), os.getpid(), name_device_kind(envelope.device)))
+    return asdict(Worker(name, tell_host(), os.getpid(), name_machine(envelope.device)))
 
 
 def carry_out(function: str, arguments: Mapping[str, Any], threads: int) -> dict[str, Any]:

@@ -27,12 +27,11 @@ from lossatlas.engine import (
     run_computation,
     warn_of_groups,
 )
-from lossatlas.engine.machine import name_machine
 from lossatlas.engine.memory import ran_out_of_memory, release_memory
 from lossatlas.errors import CannotFinish, Caution
+from lossatlas.machine import name_machine
 from lossatlas.metrics import check_computations
 from lossatlas.metrics.kinds.loss import MeanLoss
-from lossatlas.pools import name_device_kind
 from lossatlas.streams import make_generator
 from lossatlas.surveying.arrays import Grid, Mask
 from lossatlas.surveying.executor import Executor, InProcess, complete
@@ -322,7 +321,7 @@ class Surveyor:
             for group in self._groups
             if schema.name_marks(split, group.name) == claim.work.marks
         )
-        kind, missing = name_device_kind(str(self.engine.network.device)), claim.missing
+        kind, missing = name_machine(self.engine.network.device), claim.missing
         known = store.done(split, group.name, claim.tile) if not missing.all() else np.zeros_like(missing)
         if known.any() and store.find_devices(split, group.name, claim.tile) - {kind}:
             missing = missing | known
