@@ -138,10 +138,10 @@ def free(store: SurveyStore) -> int:
     """The number of the four tiles that no process holds."""
     corners = [(slice(u, u + 16), slice(v, v + 16)) for u in (0, 16) for v in (0, 16)]
     releases = [store.tiles.hold("done/test_streaming", tile) for tile in corners]
-    for release in releases:
-        if release is not None:
-            release()
-    return sum(release is not None for release in releases)
+    for held in releases:
+        if held is not None:
+            held.release()
+    return sum(held is not None for held in releases)
 
 
 def surveyor() -> Surveyor:
@@ -287,7 +287,7 @@ class TestGuards:
             assert int((~store.done("test", "streaming")).sum()) == 16 * 2, "the tile that was not held"
         assert len(lines) == 1
         assert "at u 0 to 15, v 16 to 17" in lines[0]
-        held()
+        held.release()
         with opened(path, tiles, lines.append) as store:
             assert int((~store.done("test", "streaming")).sum()) == 16 * 18
             finish(store)
@@ -434,7 +434,7 @@ class TestGivenUp:
         class Deadly(Alone):
             def claims(self, work: Work) -> Iterator[Claim]:
                 for claim in super().claims(work):
-                    yield replace(claim, losses=4 if corner(claim.tile) == (16, 0) else 3)
+                    yield replace(claim, held=Held(losses=4 if corner(claim.tile) == (16, 0) else 3))
 
         store = opened(None, Deadly())
         work, told = store.work("test", "streaming"), list[int]()
@@ -452,7 +452,7 @@ class TestGivenUp:
             def claims(self, work: Work) -> Iterator[Claim]:
                 for claim in super().claims(work):
                     deadly = work.marks == "done/train_streaming" and corner(claim.tile) == (0, 16)
-                    yield replace(claim, losses=4 if deadly else 0)
+                    yield replace(claim, held=Held(losses=4 if deadly else 0))
 
         store = SurveyStore(None, GRID, {}, tiles=Deadly())
         with pytest.raises(CannotFinish, match=r"1 tile of the survey .* train_streaming at u .* the others are"):

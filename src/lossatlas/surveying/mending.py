@@ -161,14 +161,14 @@ class Mending:
     def _taken(self, mark: str, chunk: Chunk, name: str, key: str) -> bool:
         """Take a tile of an array away, and its marks first; unless another process has that tile."""
         marks = self.arrays[mark]
-        release = self.tiles.hold(mark, chunk.region[: marks.ndim])
-        if release is None:
+        held = self.tiles.hold(mark, chunk.region[: marks.ndim])
+        if held is None:
             return False
         try:
             _remove(self.path / mark / marks.metadata.encode_chunk_key(chunk.place[: marks.ndim]))
             _remove(self.path / name / key)
         finally:
-            release()
+            held.release()
         return True
 
     def _gone(self, name: str, reason: str) -> str:

@@ -40,8 +40,7 @@ from lossatlas.surveying.mending import Mending, sweep
 from lossatlas.surveying.store_locks import STARTER, WRITERS, StoreLocks
 from lossatlas.surveying.tile_source import TileSource, Work
 from lossatlas.surveying.tile_sources.alone import Alone
-from lossatlas.surveying.tile_sources.file_locks import FileLocks
-from lossatlas.surveying.tile_sources.leases import Leases
+from lossatlas.surveying.tile_sources.claimed import Claimed
 
 __all__ = ["SurveyStore", "count_evaluated", "glance_at", "has_description", "list_whole_variables", "read_survey"]
 
@@ -127,7 +126,7 @@ class SurveyStore:
         if path.exists() and not has_description(path) and not locks.folder.exists():
             raise BadInput(f"{path} is not a survey that can be continued; choose another path")
         locks.settle(claims)
-        self.tiles = tiles or (Leases(locks) if locks.are_leases else FileLocks(locks))
+        self.tiles = tiles or Claimed(locks)
         try:
             # A process that changes the structure is refused while others hold this lock.
             self._writers = writers = locks.make(WRITERS)

@@ -13,7 +13,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Self, TypeVar
 
 import numpy as np
@@ -35,10 +35,10 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, eq=False)
 class Held:
-    """That a tile is somebody's alone until it is released, by :meth:`release` or a call; once or more.
+    """That a tile is somebody's alone until it is released.
 
     Attributes:
-        release: Lets others have it.
+        release: Lets others have it; may be called again.
         losses: How many processes in a row were lost while they held this tile and others went on.
         warn_others: Has others give it up, too, who come before all have ended.
     """
@@ -46,9 +46,6 @@ class Held:
     release: Callable[[], None] = _nothing
     losses: int = 0
     warn_others: Callable[[], None] = _nothing
-
-    def __call__(self) -> None:
-        self.release()
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,17 +56,22 @@ class Claim:
         work: Which it is a part of.
         tile: Where it lies on the grid.
         missing: (the tile's shape) which of its points are to be evaluated; one at least.
-        release: Lets others have it; may be called again.
-        losses: How many processes in a row were lost while they held this tile and others went on.
-        warn_others: Has others give it up, too, who come before all have ended.
+        held: That the tile is its holder's.
     """
 
     work: Work
     tile: Tile
     missing: Mask
-    release: Callable[[], None] = _nothing
-    losses: int = 0
-    warn_others: Callable[[], None] = _nothing
+    held: Held = Held()
+
+    @property
+    def losses(self) -> int:
+        """How many processes in a row were lost while they held this tile and others went on."""
+        return self.held.losses
+
+    def release(self) -> None:
+        """Let others have the tile; may be called again."""
+        self.held.release()
 
     def give_up(self, reason: str) -> None:
         """Have nobody try the tile again.
@@ -78,7 +80,7 @@ class Claim:
             reason: what happened to those who tried.
         """
         self.work.give_up(self.tile, reason)
-        self.warn_others()
+        self.held.warn_others()
         self.release()
 
     def __enter__(self) -> Self:
@@ -139,20 +141,20 @@ class Work:
             unknown = np.ones([side.stop - side.start for side in part], dtype=bool)
         return unknown if self.wanted is None else unknown & self.wanted[part]
 
-    def claim(self, tile: Tile, release: Callable[[], None] = _nothing) -> Claim | None:
+    def claim(self, tile: Tile, held: Held) -> Claim | None:
         """The claim of a tile that is held by now; None, and it is released, where nothing is missing any more.
 
         Args:
             tile: of the grid.
-            release: lets others have it.
+            held: that it is.
         """
-        with ExitStack() as held:
-            held.callback(release)
+        with ExitStack() as stack:
+            stack.callback(held.release)
             missing = self.missing(tile)
             if not missing.any():
                 return None
-            held.pop_all()
-        return Claim(self, tile, missing, release)
+            stack.pop_all()
+        return Claim(self, tile, missing, held)
 
     def give_up(self, tile: Tile, reason: str) -> None:
         """Leave a tile as it is; to be told of by :meth:`list_given_up`."""
@@ -238,8 +240,8 @@ class TileSource(ABC):
             if self.begin and not work.missing(tile).any():  # others have done it; to ask costs more than to look
                 continue
             held = self.hold(work.marks, tile)
-            if held is not None and (claim := work.claim(tile, held.release)) is not None:
-                yield replace(claim, losses=held.losses, warn_others=held.warn_others)
+            if held is not None and (claim := work.claim(tile, held)) is not None:
+                yield claim
 
 
 def _turned(items: list[T], begin: int) -> list[T]:
