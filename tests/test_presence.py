@@ -30,6 +30,7 @@ from lossatlas.jobs.compare import run_compare
 from lossatlas.jobs.fit import run_fit
 from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
+from lossatlas.machine import name_machine
 from lossatlas.presence import (
     Failure,
     Presence,
@@ -388,7 +389,7 @@ class TestStatus:
             assert status.state == "being written"
             assert [process.pid for process in status.processes] == [child.process.pid]
             assert 0 < sum(count.done for count in status.counts) < sum(count.wanted for count in status.counts)
-            assert f"process {child.process.pid} on {HOST} (cpu" in said(tmp_path / "run", capsys)
+            assert f"process {child.process.pid} on {HOST} ({name_machine('cpu')})" in said(tmp_path / "run", capsys)
             assert child.process.pid is not None
             os.kill(child.process.pid, signal.SIGKILL)
             child.wait()

@@ -5,7 +5,7 @@ Every message is one line that says what is wrong, what was expected and what to
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "locate_error",
     "make_unknown_error",
     "tell_raised",
+    "trace_causes",
 ]
 
 MOST = 300
@@ -76,6 +77,16 @@ def locate_error(error: Exception, place: str) -> Exception:
     vars(located).update(vars(error))
     located.__cause__ = error
     return located
+
+
+def trace_causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, and those that led to it, the last one first."""
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        seen.append(cause)
+        yield cause
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
 
 
 def format_error(error: BaseException, *, kind: bool = False) -> str:

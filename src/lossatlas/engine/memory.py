@@ -12,14 +12,12 @@ from lossatlas.engine.footprint import Limit
 from lossatlas.errors import BadInput
 from lossatlas.free_memory import SHARE, free_memory
 
-__all__ = ["find_fitting_chunk", "find_memory_limit", "find_memory_limits", "ran_out_of_memory", "release_memory"]
+__all__ = ["find_fitting_chunk", "find_memory_limit", "find_memory_limits", "release_memory"]
 
 LARGEST_SHARE = 0.75
 """The share of free memory that an indivisible point may take."""
 LEAST = 2**28
 """The least default for a chunk in bytes, since the system can free its file cache."""
-ALLOCATOR = "DefaultCPUAllocator"
-"""What torch's error begins with where the memory of a CPU does not hold a tensor; it has no class of its own."""
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
 
@@ -76,18 +74,6 @@ def find_fitting_chunk(run: Callable[[int], object], points: int) -> int:
             points //= 2
         else:
             return points
-
-
-def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether an error, or one that led to it, says that a device has too little memory for a tensor."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, torch.OutOfMemoryError | MemoryError):
-            return True
-        if isinstance(seen, RuntimeError) and ALLOCATOR in str(seen):
-            return True
-        seen = seen.__cause__
-    return False
 
 
 def release_memory(device: torch.device) -> None:

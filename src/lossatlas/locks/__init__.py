@@ -11,7 +11,7 @@ from lossatlas.locks.detecting import (
     settle_claims,
 )
 from lossatlas.locks.leases import LEASES, Lease
-from lossatlas.locks.lock import Lock, clear_losses, lock_folder
+from lossatlas.locks.lock import Lock, clear_losses, is_running, lock_folder
 
 __all__ = [
     "AUTO",
@@ -23,6 +23,7 @@ __all__ = [
     "Lock",
     "choose_claims",
     "clear_losses",
+    "is_running",
     "lock_folder",
     "make_lock",
     "recheck_claims",

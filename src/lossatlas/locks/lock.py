@@ -18,7 +18,7 @@ try:
 except ImportError:  # no such locks on this system: writers may then do the same work twice
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Lock", "clear_losses", "has_locks", "lock_folder"]
+__all__ = ["Lock", "clear_losses", "has_locks", "is_running", "lock_folder"]
 
 SIGNATURE = 400
 """The most bytes of a signature that are read."""
@@ -127,7 +127,7 @@ class Lock:
         with suppress(OSError, ValueError):
             text = os.pread(self._handle if self._handle is not None else -1, SIGNATURE, 0).decode()
             number, host, since = text.strip().split(" ", 2)
-            if host != socket.gethostname() or _runs(int(number)):
+            if host != socket.gethostname() or is_running(int(number)):
                 return f"process {int(number)} on {host} since {since}"
         return "another process"
 
@@ -205,12 +205,12 @@ def clear_losses(folder: Path) -> None:
                 os.truncate(entry.path, 0)
 
 
-def _runs(number: int) -> bool:
-    """Whether a process of this number exists."""
+def is_running(number: int) -> bool:
+    """Whether this machine has a process of this number, whoever's it is; also where that cannot be known."""
     try:
         os.kill(number, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # it is another user's
+    except (OSError, OverflowError):  # it is another user's, or no number of a process
         return True
     return True

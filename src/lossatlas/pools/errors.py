@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import traceback
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
-from lossatlas.errors import LossatlasError, format_error
+from lossatlas.errors import LossatlasError, format_error, trace_causes
 from lossatlas.pools.pool import WorkerFailure
 
 __all__ = ["make_error", "write_error"]
@@ -21,12 +21,7 @@ PLAIN = str | int | float | bool | None
 
 def write_error(error: BaseException) -> list[dict[str, Any]]:
     """Write an error and those that led to it, the last one first, as JSON types."""
-    written: list[dict[str, Any]] = []
-    cause: BaseException | None = error
-    while cause is not None and len(written) < MOST_CAUSES:
-        written.append(_write(cause))
-        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
-    return written
+    return [_write(each) for each in islice(trace_causes(error), MOST_CAUSES)]
 
 
 def make_error(written: Sequence[Mapping[str, Any]], who: str) -> Exception:

@@ -11,6 +11,8 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from lossatlas.locks import is_running
+
 __all__ = ["name_own", "remove_left"]
 
 
@@ -24,18 +26,8 @@ def remove_left(place: Path, prefix: str) -> None:
     with suppress(OSError):
         for path in place.glob(f"{prefix}*-*"):
             number = path.name.removeprefix(prefix).partition("-")[0]
-            if number.isdecimal() and not _lives(int(number)):
+            if number.isdecimal() and not is_running(int(number)):
                 if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink(missing_ok=True)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):  # it is another user's, or no number of a process
-        return True
-    return True

@@ -22,6 +22,7 @@ from lossatlas.errors import BadInput, escape_unprintable
 from lossatlas.files.inside import is_plain_name
 from lossatlas.files.reading import Unreadable, read_bytes, read_json
 from lossatlas.files.writing import PARTIAL
+from lossatlas.locks import is_running
 from lossatlas.provenance import fingerprint_code, list_versions
 
 __all__ = [
@@ -214,12 +215,8 @@ def is_living(record: Record) -> bool:
     """
     if record.host != socket.gethostname():
         return abs(record.silence) < SILENT_SECONDS
-    try:
-        os.kill(record.pid, 0)
-    except ProcessLookupError:
+    if not is_running(record.pid):
         return False
-    except OSError:  # it is another user's
-        pass
     born = find_birth(record.pid)
     return record.born is None or born is None or born == record.born
 

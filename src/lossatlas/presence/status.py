@@ -14,6 +14,7 @@ from typing import Any, Literal
 from lossatlas.errors import LossatlasError
 from lossatlas.files.inside import is_plain_name
 from lossatlas.files.reading import Unreadable, open_file, parse_json, read_bytes, read_json
+from lossatlas.locks import is_running
 from lossatlas.presence.counting import Counted, count_stores
 from lossatlas.presence.failures import Failure, read_failures
 from lossatlas.presence.records import Record, is_folder, is_living, list_records, read_living, shorten
@@ -153,12 +154,8 @@ def _find_writer(run: Path) -> str:
 
 def _holds_lock(pid: int, inode: int) -> bool:
     """Return whether a process of this machine lives and holds a lock on a file, where the system tells of locks."""
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
+    if not is_running(pid):
         return False
-    except OSError:  # it is another user's
-        pass
     try:
         table = read_bytes("/proc/locks", 2**24)
     except Unreadable:  # a system that does not tell

@@ -27,11 +27,12 @@ from lossatlas.engine import (
     run_computation,
     warn_of_groups,
 )
-from lossatlas.engine.memory import ran_out_of_memory, release_memory
+from lossatlas.engine.memory import release_memory
 from lossatlas.errors import CannotFinish, Caution
 from lossatlas.machine import name_machine
 from lossatlas.metrics import check_computations
 from lossatlas.metrics.kinds.loss import MeanLoss
+from lossatlas.shortages import MEMORY, find_shortage
 from lossatlas.streams import make_generator
 from lossatlas.surveying.arrays import Grid, Mask
 from lossatlas.surveying.executor import Executor, InProcess, complete
@@ -344,7 +345,8 @@ class Surveyor:
                 found = self._find(points, split_name, group)
                 break
             except Exception as error:
-                if not ran_out_of_memory(error) or not self._halve_chunks(group):
+                shortage = find_shortage(error)
+                if shortage is None or shortage[0] != MEMORY or not self._halve_chunks(group):
                     raise
                 self._unresolved = dict(unresolved)  # chunks that fitted are evaluated again
             release_memory(self.engine.network.device)  # here, where the error does not hold tensors any more
