@@ -102,7 +102,7 @@ def measure_joining(folder: Path) -> Cost:
 
 def measure_imports(folder: Path) -> Cost:
     """Measure the start of a process that surveys, up to where it opens anything; its requests are to all files."""
-    command = ["-c", "import lossatlas.jobs.survey, lossatlas.jobs.spreading"]
+    command = ["-c", "import lossatlas.jobs.survey, lossatlas.jobs.pooled_tiles"]
     seconds = []
     for _ in range(3):
         begin = time.perf_counter()
@@ -202,7 +202,7 @@ def _use_store(meter: Meter, kind: str, place: Path) -> None:
 
 def _join_run(meter: Meter, place: Path) -> None:
     """Have a meter measure how a worker opens a run that is not finished."""
-    from lossatlas.jobs.spreading import _open_survey
+    from lossatlas.jobs.pooled_tiles import _open_survey
     from lossatlas.jobs.survey import run_survey
     from lossatlas.jobs.train import run_train
     from lossatlas.recipes import SurveyConfig, TrainConfig

@@ -84,7 +84,7 @@ def _be(what: str, plan: str, parameters: str, place: Path) -> None:
 
     from lossatlas.engine.footprint import measure_peak_bytes
     from lossatlas.errors import Interrupted
-    from lossatlas.jobs.spreading import evaluate_tile
+    from lossatlas.jobs.pooled_tiles import evaluate_tile
     from lossatlas.jobs.survey import run_survey
     from lossatlas.jobs.train import run_train
     from lossatlas.recipes import SurveyConfig, TrainConfig

@@ -18,7 +18,7 @@ from scale_memory import describe_task
 from scale_model import LEASE, PART, WAYS, Result, Scenario, simulate
 from scale_requests import count_requests
 
-from lossatlas.jobs.spreading import evaluate_tile
+from lossatlas.jobs.pooled_tiles import evaluate_tile
 
 UNITS = {
     "imports": 2.0, "opening": 0.5, "opening, a marked tile": 1e-4, "joining": 0.25, "task": 0.01, "write": 0.2,

@@ -23,6 +23,7 @@ import lossatlas as la
 from lossatlas.cli import main
 from lossatlas.errors import CannotFinish, Interrupted
 from lossatlas.jobs.compare import run_compare
+from lossatlas.jobs.estimate import Pieces
 from lossatlas.jobs.pooled_runs import PooledRun
 from lossatlas.jobs.spreading import Spreading
 from lossatlas.jobs.survey import run_survey
@@ -145,7 +146,7 @@ class TestSurveys:
         with pytest.raises(la.BadInput, match=r"3 workers are more than the 2 tiles .* --workers 2, or fewer points"):
             run_survey(config, tmp_path / "run", spreading=Spreading(workers=3))
         assert not (tmp_path / "run").exists()
-        assert run_survey.estimate(config).tasks == (2, "tiles", ANY)
+        assert run_survey.estimate(config).pieces == Pieces("survey", 2, "tiles", ANY)
 
     def test_of_close_points_takes_tiles_of_equal_words_for_two(self, inputs: Path, tmp_path: Path) -> None:
         """All coordinates are written as 1; a worker that is lost over one of the tiles costs nothing."""

@@ -32,15 +32,9 @@ from lossatlas.specs import NetworkSpec
 if TYPE_CHECKING:
     from lossatlas.jobs.estimate import Estimate
     from lossatlas.jobs.job import Job
+    from lossatlas.jobs.spreading import Spreading
 
-__all__ = [
-    "ConfiguredVerb",
-    "RunOptions",
-    "format_numbers",
-    "lend_problem",
-    "lend_problem_of",
-    "print_place",
-]
+__all__ = ["ConfiguredVerb", "RunOptions", "format_numbers", "lend_problem", "lend_problem_of", "print_place"]
 
 C = TypeVar("C", bound=Config)
 R = TypeVar("R", bound="RunOptions")
@@ -123,10 +117,7 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         check_interrupts()
         check_limits(RUN)
         if run.dry_run:
-            estimate, spreading = job.estimate(config), run.handling().get("spreading")
-            if spreading is not None and estimate.tasks is not None:
-                spreading.check_tasks(*estimate.tasks)
-            _print_estimate(estimate, getattr(run, "workers", None))
+            _print_estimate(job.estimate(config), run.handling().get("spreading"))
             return
         from lossatlas.progress.terminal import RichReporter
 
@@ -252,14 +243,20 @@ def lend_problem_of(network: str, tokens: list[str]) -> dict[str, Any]:
     return lend_problem(named.parent if named.name in (SNAPSHOTS, MODEL) else named, tokens, without=("device",))
 
 
-def _print_estimate(estimate: Estimate, workers: int | None) -> None:
-    """What a dry run found; with workers also the time that they take if nothing is left for one of them alone."""
+def _print_estimate(estimate: Estimate, spreading: Spreading | None) -> None:
+    """What a dry run found, by the workers that are asked for.
+
+    Raises:
+        BadInput: there are more of them than pieces of work.
+    """
     forecast, most = estimate.forecast, estimate.chunk_bytes / 2**20
+    if spreading is not None and spreading.workers is not None and estimate.pieces is not None:
+        spreading.check_pieces(estimate.pieces)
+        forecast = forecast.share(estimate.pieces.phase, spreading.workers)
     chunk = f" for a few points; a full chunk takes up to {most:,.0f} MiB more (see --memory)" if most else ""
     rows = {
         **estimate.work,
         "time": f"about {forecast.seconds:.0f} s (within a factor of {forecast.factor:.1f}): {forecast.parts}",
-        **({} if workers is None else {"workers": f"{workers}: about {forecast.seconds / workers:.0f} s at best"}),
         "memory": f"about {estimate.peak_bytes / 2**20:.0f} MiB at the peak{chunk}",
         "disk": f"about {estimate.disk_bytes / 2**20:.0f} MiB",
     }

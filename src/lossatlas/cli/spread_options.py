@@ -3,23 +3,26 @@
 # Annotations are evaluated here, not where a subclass is defined: the command line reads them.
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from lossatlas.bounds import Count
+from lossatlas.bounds import Bounded, Count
 from lossatlas.cli.configured import RunOptions
-from lossatlas.pools import NONE, check_executor
+from lossatlas.pools import NONE, settle_executor
 
-__all__ = ["SpreadRunOptions"]
+if TYPE_CHECKING:
+    from lossatlas.jobs.spreading import Spreading
+
+__all__ = ["SpreadOptions", "SpreadRunOptions"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpreadRunOptions(RunOptions):
-    """How a run is carried out that workers can share."""
+class SpreadOptions(Bounded):
+    """Over which workers work is spread."""
 
     executor: str = NONE
     """Where workers are (see `lossatlas info`): none (this process works alone, or beside others that carry out the
-    same command with --resume), local (processes on this machine), or ray (a Ray cluster). With --workers the default
-    is local."""
+    same survey with --resume), local (processes on this machine), or ray (a Ray cluster). With --workers the default is
+    local."""
     workers: Count | None = None
     """Number of workers; with --executor one per GPU, or else per core."""
     ray_address: str | None = None
@@ -31,14 +34,19 @@ class SpreadRunOptions(RunOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_executor(
-            "local" if self.executor == NONE and self.workers else self.executor, self.workers, self.ray_address
-        )
+        settle_executor(self.executor, self.workers, self.ray_address)
 
-    def handling(self) -> dict[str, Any]:
+    @property
+    def spreading(self) -> "Spreading":
+        """What jobs are told."""
         from lossatlas.jobs.spreading import Spreading  # late, because --help does without torch
 
-        return {
-            **super().handling(),
-            "spreading": Spreading(self.executor, self.workers, self.ray_address, self.claims),
-        }
+        return Spreading(self.executor, self.workers, self.ray_address, self.claims)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpreadRunOptions(SpreadOptions, RunOptions):
+    """How a run is carried out that workers can share."""
+
+    def handling(self) -> dict[str, Any]:
+        return {**super().handling(), "spreading": self.spreading}

@@ -20,7 +20,7 @@ from lossatlas.errors import Interrupted, locate_error
 from lossatlas.exchange.comparison import COMPARISON, read_comparison
 from lossatlas.files.reading import resolve_path
 from lossatlas.jobs.compared import choose_compared, compare_predictions, make_comparison, summarise_comparison
-from lossatlas.jobs.estimate import Estimate, measure_peak_bytes, measure_seconds
+from lossatlas.jobs.estimate import Estimate, Pieces, measure_peak_bytes, measure_seconds
 from lossatlas.jobs.forecast import PICTURES, Forecast, Phase
 from lossatlas.jobs.job import Handling, Job
 from lossatlas.jobs.pictures import write_pictures
@@ -59,11 +59,10 @@ def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
     run, config, spreading = start.run, start.config, how.spreading
     recipe = build_compare(config)
     _check(config, recipe)
-    surveys, device = len(list_surveys(config, recipe, Path())), recipe.problems[0].device
+    surveys, device = _count_surveys(list_surveys(config, recipe, Path())), recipe.problems[0].device
     if not start.continuing:
-        spreading.check_tasks(surveys, "surveys", "")
-    spreading = spreading.limit(surveys, device)
-    with spreading.open_pool(run.path, device) as pool:
+        spreading.check_pieces(surveys)
+    with spreading.limit(surveys, device).open_pool(run.path, device) as pool:
         return _compare(start, how, recipe, pool)
 
 
@@ -79,8 +78,7 @@ def _compare(start: Start[CompareConfig], how: Handling, recipe: CompareRecipe, 
             run.write_bytes(str(find_start_file(Path(), key)), serialise_state(origin.state))
     tasks = list_surveys(config, recipe, resolve_path(run.path))
     record_runs(run, [task.name for task in tasks])
-    workers = 1 if pool is None else pool.count
-    how.foretell(lambda: _phases(config, recipe, tasks, run.path, how.pictures, workers))
+    how.foretell(lambda: _phases(config, recipe, tasks, run.path, how.pictures), SURVEYS, pool)
     found = _surveys(config, tasks, run, how, pool)
     how.reporter.say("comparing what the networks predict")
     data = make_comparison(config, recipe, found, compare_predictions(recipe, config.eval_batch_size))
@@ -118,7 +116,7 @@ def _estimate(config: CompareConfig) -> Estimate:
         forecast=Forecast(list(_phases(config, recipe, tasks, Path("nowhere", "at all"), pictures=True))),
         peak_bytes=measure_peak_bytes(),
         chunk_bytes=find_memory_limit(config.memory, recipe.problems[0].device),
-        tasks=(len(tasks), "surveys", ""),
+        pieces=_count_surveys(tasks),
         disk_bytes=len(tasks) * 5 * 4 * len(largest.weights) + 9 * points * len(config.splits) + 3_000_000,
     )
 
@@ -127,13 +125,13 @@ run_compare = Job(CompareConfig, _carry_out, _estimate, reread=read_comparison)
 """The job of ``lossatlas compare``."""
 
 
+def _count_surveys(tasks: Sequence[ComparedSurvey]) -> Pieces:
+    """Count the surveys that workers can carry out at once."""
+    return Pieces(SURVEYS, len(tasks), "surveys")
+
+
 def _phases(
-    config: CompareConfig,
-    recipe: CompareRecipe,
-    tasks: Sequence[ComparedSurvey],
-    run: Path,
-    pictures: bool,
-    workers: int = 1,
+    config: CompareConfig, recipe: CompareRecipe, tasks: Sequence[ComparedSurvey], run: Path, pictures: bool
 ) -> Iterator[Phase]:
     """Yield the phases that are still to come.
 
@@ -143,7 +141,6 @@ def _phases(
         tasks: its surveys.
         run: the directory with the finished surveys.
         pictures: whether pictures will be drawn.
-        workers: the number of surveys that are carried out at once.
     """
     seconds = worst = predicting = 0.0
     for architecture, base in enumerate(recipe.problems):
@@ -157,7 +154,7 @@ def _phases(
         worst += len(left) * fixed * ONCE + units * unit.seconds * unit.factor
         networks = sum(network.architecture == architecture for network in recipe.networks)
         predicting += networks * (fixed + len(choose_compared(base)) * unit.seconds)
-    yield Phase("surveys", seconds / workers, max(SUSTAINED, worst / seconds) if seconds else 1.0)
+    yield Phase(SURVEYS, seconds, max(SUSTAINED, worst / seconds) if seconds else 1.0)
     yield Phase("predictions", predicting, ONCE)
     if pictures:
         yield PICTURES

@@ -9,7 +9,21 @@ from dataclasses import dataclass
 
 from lossatlas.jobs.forecast import Forecast
 
-__all__ = ["Estimate", "measure_peak_bytes", "measure_seconds"]
+__all__ = ["Estimate", "Pieces", "measure_peak_bytes", "measure_seconds"]
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """What workers can share of a run."""
+
+    phase: str
+    """The phase of the run that consists of them."""
+    count: int
+    """How many can be worked on at once, at most."""
+    what: str
+    """What they are, in the plural."""
+    advice: str = ""
+    """How to have more of them, for the end of a message."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +39,8 @@ class Estimate:
     disk_bytes: int
     chunk_bytes: int = 0
     """The bytes that a full chunk of points may take in addition, at most."""
-    tasks: tuple[int, str, str] | None = None
-    """How many pieces workers can work on at once, what these are, and how to have more; None if it is one piece."""
+    pieces: Pieces | None = None
+    """What workers can share; None if all of it is one piece."""
 
 
 def measure_peak_bytes() -> int:

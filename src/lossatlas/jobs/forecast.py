@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["LONG", "PICTURES", "Forecast", "Phase", "format_duration"]
 
@@ -51,6 +51,11 @@ class Forecast:
     def parts(self) -> str:
         """Return the phases with their times, as in ``fit 4 min 30 s, survey 25 s``."""
         return ", ".join(f"{phase.name} {format_duration(phase.seconds)}" for phase in self.phases if phase.seconds)
+
+    def share(self, name: str, workers: int) -> Forecast:
+        """Return the forecast if several workers share one of the phases."""
+        shared = [replace(each, seconds=each.seconds / workers) if each.name == name else each for each in self.phases]
+        return Forecast(shared)
 
     def line(self) -> str:
         """Return the forecast as one line.

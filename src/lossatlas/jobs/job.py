@@ -17,8 +17,9 @@ from lossatlas.errors import BadInput, CannotFinish, Interrupted, ModelFailure, 
 from lossatlas.jobs.attending import Attendance
 from lossatlas.jobs.estimate import Estimate
 from lossatlas.jobs.forecast import LONG, Forecast, Phase
+from lossatlas.jobs.pooled_tiles import PooledTiles
 from lossatlas.jobs.reporter import Patient
-from lossatlas.jobs.spreading import NOWHERE, PooledTiles, Spreading
+from lossatlas.jobs.spreading import NOWHERE, Spreading
 from lossatlas.jobs.starting import Start
 from lossatlas.pools import Pool
 from lossatlas.presence import Failure, sweep_records
@@ -73,15 +74,17 @@ class Handling:
         for line in (*data.notes, f"loss: {problem.loss.record}", *more):
             self.reporter.say(line)
 
-    def foretell(self, phases: Callable[[], Iterable[Phase]]) -> None:
+    def foretell(self, phases: Callable[[], Iterable[Phase]], shared: str = "", pool: Pool | None = None) -> None:
         """Report the expected time in one line, if it is more than a minute.
 
         Args:
             phases: finds the phases to come; not called if the reporter does not listen.
+            shared: the phase that the workers of a pool share.
+            pool: these workers, if there are any.
         """
         if not self.reporter.listens:
             return
-        forecast = Forecast(list(phases()))
+        forecast = Forecast(list(phases())).share(shared, 1 if pool is None else pool.count)
         if forecast.seconds > LONG:
             self.reporter.say(forecast.line())
 
@@ -93,7 +96,15 @@ class Handling:
         refinement: Refinement | None = None,
         pool: Pool | None = None,
     ) -> None:
-        """Fill the store of the run's survey by a surveyor, or by the workers of a pool; and report the progress."""
+        """Fill the store of the run's survey, and report the progress and what was given up.
+
+        Args:
+            surveyor: what evaluates points.
+            store: what is filled.
+            phase: what the progress is called.
+            refinement: of the store's grid; None evaluates all of it.
+            pool: the workers that evaluate tiles; None does so here.
+        """
         total = int(np.prod(store.shape)) * surveyor.evaluations
         tell = count_towards(partial(self.tell, phase), total)
 

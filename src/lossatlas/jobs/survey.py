@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from lossatlas import schema
 from lossatlas.charts import encode_chart
 from lossatlas.engine import Engine, Plan, StreamingMetric
 from lossatlas.engine.memory import find_memory_limit
-from lossatlas.jobs.estimate import Estimate, measure_peak_bytes
+from lossatlas.jobs.estimate import Estimate, Pieces, measure_peak_bytes
 from lossatlas.jobs.follow_trajectory import follow_trajectory, is_followed, summarise_trajectory
 from lossatlas.jobs.forecast import PICTURES, Forecast, Phase
 from lossatlas.jobs.job import Handling, Job
@@ -41,6 +42,8 @@ from lossatlas.surveying.store import has_description
 
 __all__ = ["estimate_cost", "put_networks", "run_survey"]
 
+SHARED = "survey"
+"""The phase that workers share."""
 SURFACE = "_surface"
 """The suffix of the parts of a summary that describe the surface of a split."""
 TYPICAL = 4
@@ -49,18 +52,18 @@ TYPICAL = 4
 
 def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
     """Survey a chart, evaluate a trajectory on it if there is one, draw the pictures, write the report."""
-    run, spreading = start.run, how.spreading
+    run = start.run
     recipe = build_survey(start.config, run=run.path if start.continuing else None)
     if start.continuing:
         _check_points(run.path / SURVEY, recipe)
     else:
-        spreading.check_tasks(*_count_tiles(recipe))
+        how.spreading.check_pieces(_count_tiles(recipe))
     batches = sum(-(-len(split) // recipe.config.eval_batch_size) for split in recipe.surveyed.values())
     plan, device = start.find_plan(recipe.config.plan), recipe.base.device
-    spreading = spreading.limit(_count_tiles(recipe)[0], device)
-    with spreading.planning(device):
+    how = replace(how, spreading=how.spreading.limit(_count_tiles(recipe), device))
+    with how.spreading.planning(device):
         engine = recipe.build_engine(plan, evaluations=_likely_points(recipe) * batches)
-    with spreading.open_pool(run.path, device, engine.plan.threads) as pool:
+    with how.spreading.open_pool(run.path, device, engine.plan.threads) as pool:
         return _survey(start, how, recipe, engine, pool)
 
 
@@ -91,9 +94,9 @@ def _survey(
             put_networks(store, recipe)
         left = count_points_left(path, _likely_points(recipe))
         followed = recipe.site.trajectory is not None and is_followed(store, recipe)
-        workers = 1 if pool is None else pool.count
-        how.foretell(lambda: _phases(recipe, estimate_cost(recipe, engine), left, followed, how.pictures, workers))
-        how.fill(surveyor, store, "survey", recipe.refinement, pool)
+        phases = partial(_phases, recipe, estimate_cost(recipe, engine), left, followed, how.pictures)
+        how.foretell(phases, SHARED, pool)
+        how.fill(surveyor, store, SHARED, recipe.refinement, pool)
         with store.alone("finish"):
             if run.finished:  # by another process, while this one waited
                 return run.read_json(SUMMARY)
@@ -130,7 +133,7 @@ def _estimate(config: SurveyConfig) -> Estimate:
         forecast=Forecast([Phase("preparation", prepared, SUSTAINED), *phases]),
         peak_bytes=measure_peak_bytes(),
         chunk_bytes=find_memory_limit(config.memory, engine.network.device),
-        tasks=_count_tiles(recipe),
+        pieces=_count_tiles(recipe),
         disk_bytes=4 * recipe.space.size * 4 + points * 9 * len(recipe.surveyed) + 6_000_000,
     )
 
@@ -155,23 +158,18 @@ def _likely_points(recipe: SurveyRecipe) -> int:
     return min(points, recipe.refinement.budget or likely)
 
 
-def _count_tiles(recipe: SurveyRecipe) -> tuple[int, str, str]:
-    """Count the tiles that can be evaluated at once; returns the number, what they are, and how to have more."""
+def _count_tiles(recipe: SurveyRecipe) -> Pieces:
+    """Count the tiles that workers can evaluate at once."""
     shape = [len(coords) for coords in recipe.grid.values()]
     regions = prod(-(-n // side) for n, side in zip(shape, shape_tile(shape, recipe.config.tile_points), strict=True))
     streaming = any(isinstance(metric, StreamingMetric) for metric in recipe.metrics.values())
     groups = len(recipe.surveyed) * (streaming + len(list(group_by_computation(recipe.metrics))))
     advice = f", or fewer points in each tile (--tile_points, {recipe.config.tile_points} now)"
-    return regions * groups, "tiles", advice
+    return Pieces(SHARED, regions * groups, "tiles", advice)
 
 
 def _phases(
-    recipe: SurveyRecipe,
-    cost: SurveyCost,
-    left: Left | float,
-    followed: bool,
-    pictures: bool,
-    workers: int = 1,
+    recipe: SurveyRecipe, cost: SurveyCost, left: Left | float, followed: bool, pictures: bool
 ) -> Iterator[Phase]:
     """Yield the phases that are still to come.
 
@@ -181,12 +179,10 @@ def _phases(
         left: the number of points that are still to be evaluated.
         followed: whether the trajectory on the chart is finished.
         pictures: whether pictures will be drawn.
-        workers: the number of processes that evaluate points at once.
     """
     examples = {name: len(split) for name, split in recipe.surveyed.items()}
     known = recipe.refinement is None or recipe.refinement.budget is not None
-    survey = cost.phase("survey", examples, left)
-    survey = replace(survey, seconds=survey.seconds / workers)
+    survey = cost.phase(SHARED, examples, left)
     yield survey if known else replace(survey, factor=max(2.0, survey.factor))
     if recipe.site.trajectory is not None and not followed:
         # Each snapshot is evaluated twice, itself and its projection onto the plane, and its gradient once.

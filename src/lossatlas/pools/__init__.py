@@ -1,6 +1,6 @@
 """Pools: workers in other processes, on this machine or on many, that carry out small tasks."""
 
-from lossatlas.pools.opening import NONE, POOLS, check_executor, open_pool
+from lossatlas.pools.opening import NONE, POOLS, open_pool, settle_executor
 from lossatlas.pools.pool import Outcome, Pool, PoolOptions, Task, Worker, WorkerFailure
 from lossatlas.pools.serving import is_asked_to_stop
 
@@ -13,7 +13,7 @@ __all__ = [
     "Task",
     "Worker",
     "WorkerFailure",
-    "check_executor",
     "is_asked_to_stop",
     "open_pool",
+    "settle_executor",
 ]

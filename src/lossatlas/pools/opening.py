@@ -6,33 +6,39 @@ from lossatlas.errors import BadInput, make_unknown_error
 from lossatlas.pools.pool import Pool, PoolOptions
 from lossatlas.registry import Registry
 
-__all__ = ["NONE", "POOLS", "check_executor", "open_pool"]
+__all__ = ["NONE", "POOLS", "open_pool", "settle_executor"]
 
 POOLS: Registry[type[Pool]] = Registry("executor", "lossatlas.pools.kinds")
 """Kinds of pools, as ``--executor`` calls them."""
 
 
+LOCAL, RAY = "local", "ray"
 NONE = "none"
 """What is said instead of a kind where there is no pool: this process works by itself."""
 
 
-def check_executor(kind: str, workers: int | None, ray_address: str | None) -> None:
-    """Refuse a kind that there is not, or options that do not go with it.
+def settle_executor(kind: str, workers: int | None, ray_address: str | None) -> str:
+    """Settle the kind of pool that is asked for: with a number of workers alone, processes of this machine.
 
     Args:
         kind: one of :data:`POOLS`, or ``none``.
         workers: their number; None where it is left open.
         ray_address: of a Ray cluster.
 
+    Returns:
+        One of :data:`POOLS`, or ``none``.
+
     Raises:
-        BadInput: it is refused.
+        BadInput: there is no such kind, or the address does not go with it.
     """
+    kind = LOCAL if kind == NONE and workers else kind
     if kind not in (NONE, *POOLS):
         raise make_unknown_error("executor", kind, (NONE, *POOLS))
-    if ray_address is not None and kind != "ray":
-        raise BadInput(f"ray_address is the address of a Ray cluster, and the executor is {kind}; add --executor ray")
+    if ray_address is not None and kind != RAY:
+        raise BadInput(f"ray_address is the address of a Ray cluster, and the executor is {kind}; add --executor {RAY}")
     if ray_address is not None and workers is None:
         raise BadInput("ray_address names a cluster, whose size is not known here; say how many --workers there are")
+    return kind
 
 
 def open_pool(kind: str, options: PoolOptions) -> Pool:

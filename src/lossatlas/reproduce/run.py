@@ -15,6 +15,7 @@ from lossatlas.engine.planning import check_plan
 from lossatlas.errors import BadInput, Interrupted, make_unknown_error
 from lossatlas.files.reading import resolve_path
 from lossatlas.jobs.attending import Attendance
+from lossatlas.jobs.estimate import Pieces
 from lossatlas.jobs.job import CHECKPOINT_SECONDS, Handling
 from lossatlas.jobs.spreading import NOWHERE, Spreading
 from lossatlas.jobs.sweep import run_sweep
@@ -81,14 +82,14 @@ def run_study(
         )
     configs = state_runs(study, scale, folder, device, plan)
     stated = {"study": study.title, "scale": scale, "runs": {key: config.flat() for key, config in configs.items()}}
-    run = RunDirectory(out, spreading.claims)
+    run, pieces = RunDirectory(out, spreading.claims), Pieces("study", len(configs), "runs")
     run.recover()
     if not (resume and run.exists):
         run.check_free(overwrite=overwrite)
-        spreading.check_tasks(len(configs), "runs", "")
+        spreading.check_pieces(pieces)
         _check(configs)
     with (
-        spreading.limit(len(configs), find_device(device)).open_pool(out, find_device(device)) as pool,
+        spreading.limit(pieces, find_device(device)).open_pool(out, find_device(device)) as pool,
         closing(_begun(run, study, configs, stated, resume=resume, overwrite=overwrite)),
         Attendance(out, "" if spreading.is_alone else spreading.executor, reporter) as attendance,
     ):

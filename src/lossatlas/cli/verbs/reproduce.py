@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
 
-from lossatlas.bounds import Count
+from cyclopts import Parameter
+
 from lossatlas.cli.app import PlainVerb
 from lossatlas.cli.panels import Example, Panel
 from lossatlas.cli.signals import is_asked_to_stop
+from lossatlas.cli.spread_options import SpreadOptions
 from lossatlas.cli.terminal import say
 from lossatlas.files.reading import read_text
 
 __all__ = ["REPRODUCE"]
+
+ALONE = SpreadOptions()
+"""The options where none is given."""
 
 
 def reproduce(
@@ -24,10 +29,7 @@ def reproduce(
     folder: Path | None = None,
     device: str = "auto",
     plan: str = "auto",
-    executor: str = "none",
-    workers: Count | None = None,
-    ray_address: str | None = None,
-    claims: Literal["auto", "locks", "leases"] = "auto",
+    spread: Annotated[SpreadOptions, Parameter(name="*")] = ALONE,
     resume: bool = False,
     overwrite: bool = False,
     print_config: bool = False,
@@ -43,17 +45,11 @@ def reproduce(
         device: Device to compute on: auto, cpu, cuda, or cuda:N for one of several GPUs.
         plan: Engine plan of every run: auto, which measures what is fastest, a strategy (see `lossatlas info`), or a
             plan file.
-        executor: Where the workers are that carry out runs side by side: none (this process carries out one after the
-            other), local (processes on this machine), or ray (a Ray cluster). With --workers the default is local.
-        workers: Number of workers; with --executor one per GPU, or else per core.
-        ray_address: Address of the Ray cluster, as HOST:PORT; by default one is started on this machine.
-        claims: How processes keep out of each other's way: by locks of the system; by leases, files that expire when
-            their writer shows no sign of life for two minutes; or auto, by what the file system allows.
+        spread: Workers that carry out the runs.
         resume: Continue the study in --out; finished runs are kept.
         overwrite: Replace the study in --out.
         print_config: Print the settings of every run, and stop.
     """
-    from lossatlas.jobs.spreading import Spreading
     from lossatlas.progress.terminal import RichReporter
     from lossatlas.reproduce import STUDIES
     from lossatlas.reproduce.run import run_study, state_runs
@@ -70,7 +66,7 @@ def reproduce(
     with RichReporter() as reporter:
         run_study(
             chosen, scale, place, folder=folder, device=device, plan=plan, resume=resume, overwrite=overwrite,
-            reporter=reporter, stop=is_asked_to_stop, spreading=Spreading(executor, workers, ray_address, claims),
+            reporter=reporter, stop=is_asked_to_stop, spreading=spread.spreading,
         )  # fmt: skip
     say(read_text(place / "results.md"), keep="\n")
     say(f"written to {place / 'results.md'}")
