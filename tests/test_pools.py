@@ -364,13 +364,13 @@ def test_what_tasks_print_is_not_output_of_the_head(tmp_path):
     [
         (
             {"versions": {"python": platform.python_version(), "torch": "2.0.1"}},
-            f"runs lossatlas {version('lossatlas')}, this process lossatlas none; use the same version everywhere",
+            f"runs lossatlas {version('lossatlas')}, this process without lossatlas; use the same version everywhere",
         ),
         (
             {"versions": list_versions() | {"torch": "2.0.1"}},
             f"runs torch {version('torch')}, this process torch 2.0.1; use the same version everywhere",
         ),
-        ({"code": "0"}, "runs other source code of lossatlas than this process, under the same version"),
+        ({"code": "0"}, "runs other source files of lossatlas than this process; use the same copy"),
         (
             {"token": "of another machine"},
             "as this process on elsewhere does; expected a directory that all workers sh",
@@ -403,7 +403,7 @@ def test_code_that_changes_during_a_run_lets_no_worker_in(shared, monkeypatch):
     with open_pool("local", PoolOptions(2, 1, shared)) as pool:
         monkeypatch.setattr(pool, "_envelope", replace(pool._envelope, code="0"))
         (outcome,) = run(pool, task("end", status=3))
-        with pytest.warns(Caution, match="worker . is not replaced: .* runs other source code .*; the others go on"):
+        with pytest.warns(Caution, match="worker . is not replaced: .* runs other source files .*; the others go on"):
             assert pool.wait(8) == []
         (second,) = run(pool, task("tell"))
         assert second.worker != outcome.worker

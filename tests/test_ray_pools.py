@@ -176,7 +176,7 @@ def test_a_cluster_is_used_by_its_address_and_what_differs_is_refused(cluster):
     assert seen["used"]["value"]["pid"] == seen["used"]["worker"]["pid"]
     who = rf"a worker of Ray on {platform.node()} \(.*\) \(process \d+ on {platform.node()}\)"
     for name, said in {
-        "code": f"{who} runs other source code of lossatlas than this process, under the same version .*",
+        "code": f"{who} runs other source files of lossatlas than this process; use the same copy .*",
         "token": f"{who} does not see {folder.parent} as this process on {platform.node()} does; expected a directo.*",
         "cores": r"no machine of the Ray cluster has 99 CPUs for one worker \(CPUs of the largest: 2\)",
         "gpus": r"no machine of the Ray cluster has 1 CPU and a GPU for one worker \(CPUs of the largest: 2\)",

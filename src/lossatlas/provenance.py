@@ -5,13 +5,24 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["DATA", "FORMAT", "MARK", "MOST_THREADS", "InputPlace", "Provenance", "fingerprint_code", "list_versions"]
+__all__ = [
+    "DATA",
+    "FORMAT",
+    "MARK",
+    "MOST_THREADS",
+    "InputPlace",
+    "Provenance",
+    "describe_difference",
+    "fingerprint_code",
+    "list_versions",
+]
 
 FORMAT = "lossatlas run 2"
 """The mark by which a directory is recognised as a run, with the number of the format."""
@@ -53,6 +64,37 @@ def fingerprint_code() -> str:
         content = (package / name).read_bytes()
         digest.update(f"{name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
+
+
+def describe_difference(
+    who: str, theirs: tuple[Mapping[str, str], str], mine: tuple[Mapping[str, str], str]
+) -> str | None:
+    """Describe the first difference between what two processes run, for which they may find other values.
+
+    Args:
+        who: the other process, in words.
+        theirs: its versions by package, and the fingerprint of its code.
+        mine: those of the process that is told.
+
+    Returns:
+        A line that says what to do; None where there is no difference.
+
+    >>> describe_difference("process 7", ({"torch": "2.0"}, "a"), ({"torch": "2.1"}, "a"))
+    'process 7 runs torch 2.0, this process torch 2.1; use the same version everywhere'
+    """
+    (versions, code), (here, own) = theirs, mine
+    for name in dict.fromkeys([*versions, *here]):
+        if versions.get(name) != here.get(name):
+            told, known = (
+                f"{name} {found[name]}" if name in found else f"without {name}" for found in (versions, here)
+            )
+            return f"{who} runs {told}, this process {known}; use the same version everywhere"
+    if code != own:
+        return (
+            f"{who} runs other source files of lossatlas than this process; use the same copy everywhere, and start "
+            "again after changes to it"
+        )
+    return None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from lossatlas.errors import BadInput
 from lossatlas.locks.leases import LEASES, Lease
@@ -61,9 +61,8 @@ def find_file_system(place: Path) -> str | None:
         if len(fields) < 5 or not source:
             continue
         point = Path(_unescape(fields[4]))
-        if (
-            place.is_relative_to(point) and len(point.parts) >= longest
-        ):  # the later one of two at a point hides the other
+        # The later one of two at a point hides the other.
+        if place.is_relative_to(point) and len(point.parts) >= longest:
             found, longest = source.split(" ")[0], len(point.parts)
     return found
 
@@ -95,10 +94,10 @@ def settle_claims(path: Path, claims: str, what: Path) -> Kind:
     """
     if claims not in CLAIMS:
         raise BadInput(f"claims {claims!r} are not known; expected {', '.join(CLAIMS)}")
-    kind = choose_claims(path) if claims == AUTO else claims
-    other: Kind = "leases" if kind == "locks" else "locks"
+    kind = choose_claims(path) if claims == AUTO else cast(Kind, claims)
+    other = _other(kind)
     if not _is_written(path, other, patient=claims != AUTO):
-        return "locks" if other == "leases" else "leases"
+        return kind
     if claims == AUTO:
         return other
     raise _written(what, kind, other)
@@ -117,9 +116,13 @@ def recheck_claims(path: Path, kind: Kind, what: Path) -> None:
     Raises:
         BadInput: they do.
     """
-    other: Kind = "leases" if kind == "locks" else "locks"
+    other = _other(kind)
     if _is_written(path, other, patient=True):
         raise _written(what, kind, other)
+
+
+def _other(kind: Kind) -> Kind:
+    return "leases" if kind == "locks" else "locks"
 
 
 def _written(what: Path, kind: str, other: str) -> BadInput:

@@ -14,7 +14,7 @@ from typing import Any, Self
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import tell_reason
 from lossatlas.pools.pool import PoolOptions
-from lossatlas.provenance import fingerprint_code, list_versions
+from lossatlas.provenance import describe_difference, fingerprint_code, list_versions
 
 __all__ = ["Envelope", "tell_host"]
 
@@ -80,18 +80,9 @@ class Envelope:
         Raises:
             BadInput: something differs; the first difference is named.
         """
-        versions = list_versions()
-        for package in versions | self.versions:
-            here, there = versions.get(package, "none"), self.versions.get(package, "none")
-            if here != there:
-                raise BadInput(
-                    f"{who} runs {package} {here}, this process {package} {there}; use the same version everywhere"
-                )
-        if fingerprint_code() != self.code:
-            raise BadInput(
-                f"{who} runs other source code of lossatlas than this process, under the same version "
-                f"{versions.get('lossatlas', '')}; use the same code everywhere, and start again after changes to it"
-            )
+        here = list_versions(), fingerprint_code()
+        if difference := describe_difference(who, here, (self.versions, self.code)):
+            raise BadInput(difference)
         if self.token is None:
             return
         try:

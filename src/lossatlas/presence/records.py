@@ -23,7 +23,7 @@ from lossatlas.files.inside import is_plain_name
 from lossatlas.files.reading import Unreadable, read_bytes, read_json
 from lossatlas.files.writing import PARTIAL
 from lossatlas.locks import is_running
-from lossatlas.provenance import fingerprint_code, list_versions
+from lossatlas.provenance import describe_difference, fingerprint_code, list_versions
 
 __all__ = [
     "SILENT_SECONDS",
@@ -286,19 +286,10 @@ def check_alike(run: Path) -> None:
 
 def _compare(run: Path, record: Record) -> None:
     """Refuse to join a process whose versions or code are not those of this one."""
-    versions, who = list_versions(), f"process {record.pid} on {shorten(record.host)}, which works on {run},"
-    for name, mine in versions.items():
-        if (theirs := record.versions.get(name)) != mine:
-            raise BadInput(
-                f"{who} runs {_tell_version(name, theirs)}, this process {_tell_version(name, mine)}; use the same "
-                "version everywhere"
-            )
-    if record.code != fingerprint_code():
-        raise BadInput(f"{who} runs other source files of lossatlas than this process; use the same copy everywhere")
-
-
-def _tell_version(name: str, version: str | None) -> str:
-    return f"{name} {shorten(version)}" if version is not None else f"without {name}"
+    who = f"process {record.pid} on {shorten(record.host)}, which works on {run},"
+    theirs = {shorten(name): shorten(number) for name, number in record.versions.items()}, record.code
+    if difference := describe_difference(who, theirs, (list_versions(), fingerprint_code())):
+        raise BadInput(difference)
 
 
 def shorten(text: str) -> str:
