@@ -601,7 +601,8 @@ def test_a_slow_network_is_measured_on_fewer_examples() -> None:
     chart = la.Plane.random(problem.module, initialiser=la.Xavier())
     plan = la.engine_for(problem, chart, split, batch_size=16, eval_batch_size=400).plan
     assert plan.evaluate.examples == 128
-    assert "loop/32 4" in plan.reason, "a point on all examples takes 0.4 seconds"
+    (taken,) = re.findall(r"loop/32 (\d+) us/point", plan.reason)
+    assert int(taken) >= 400_000, "a point on all examples takes 0.4 seconds, and longer on a busy machine"
     assert re.search(r"evaluate without vmap: of \d{3,} ms a point \d% is calls", plan.reason)
     assert calls.count(400) == 0
     assert calls.count(32) > 10
