@@ -7,27 +7,25 @@ Networks and data are passed as objects instead of files; configurations, recipe
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec
 
-import numpy as np
 import xarray as xr
-from torch import Tensor, nn
 
 from lossatlas.charts import Slice, encode_chart
 from lossatlas.curvatures import CurvatureSettings
-from lossatlas.data import Dataset, Split, name_splits
+from lossatlas.data import Split
 from lossatlas.engine import Plan
-from lossatlas.errors import BadInput, Caution
+from lossatlas.errors import BadInput
 from lossatlas.files.writing import write_atomically
 from lossatlas.hashing import fingerprint
 from lossatlas.jobs.along import CurveEvaluation
 from lossatlas.jobs.compared import compare_predictions, make_comparison
 from lossatlas.jobs.curvature_pieces import LEADING, NEGATIVE
 from lossatlas.jobs.curvature_summary import summarise_curvature
+from lossatlas.jobs.given import Network, assemble, check_splits, configure, find_folder, name_states, warn_of
 from lossatlas.jobs.job import Handling
 from lossatlas.jobs.measured_curvature import make_measurement
 from lossatlas.jobs.results import Comparison, CurvatureResult, CurveResult, Survey
@@ -38,28 +36,19 @@ from lossatlas.recipes import CompareConfig, ConnectConfig, SpectraConfig
 from lossatlas.recipes.compare import Compared, CompareRecipe, Origin, compute_extent, pair_networks
 from lossatlas.recipes.compare_surveys import list_surveys
 from lossatlas.recipes.connect import build_connect
-from lossatlas.recipes.networks import copy_state, keep_module, load_networks
-from lossatlas.recipes.problem import ProblemRecipe, find_device
+from lossatlas.recipes.networks import keep_module, load_networks
+from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.spectra import build_spectra
 from lossatlas.recipes.survey import build_survey
 from lossatlas.rundir import CHART
 from lossatlas.surveying import SurveyStore, survey as measure_points
 from lossatlas.surveying.standing import score_network
 from lossatlas.types import Params, Source
-from lossatlas.weights import WeightSpace
 from lossatlas.weights.files import load_state
 
 __all__ = ["compare", "connect", "curvature", "survey"]
 
-Network = nn.Module | Mapping[str, Tensor]
-"""A network of the problem's architecture: a module, or its parameters and buffers by name."""
-C = TypeVar("C", ConnectConfig, CompareConfig, SpectraConfig)
 P = ParamSpec("P")
-GIVEN = {
-    **dict.fromkeys(("data", "model", "loss", "output"), "the problem and the splits take its place"),
-    **dict.fromkeys(("between", "runs", "networks"), "the networks take its place"),
-}
-"""Settings of a configuration that are passed as objects here, and which objects."""
 TOLD = ("parameters", "tolerance", "products", "seed")
 """The settings of curvature that options called ``curvature_NAME`` have on the command line."""
 START = "@0"
@@ -124,19 +113,19 @@ def connect(
     >>> result.survey["train_loss"].dims, sorted(name for name in result.summary if "barrier" in name)
     (('t',), ['curve_barrier', 'straight_barrier'])
     """
-    states = _name_states(networks)
-    bends = {name + START: state for name, state in _name_states(start, "start").items()}  # as no network is called
+    states = name_states(networks)
+    bends = {name + START: state for name, state in name_states(start, "start").items()}  # as no network is called
     if len(states) < 2:
         raise BadInput(f"a curve connects two or more networks; got {len(states)}: give all, in their order along it")
-    config = _configure(ConnectConfig, settings, splits, between=tuple(states), start=tuple(bends))
-    folder = _find_folder(path)
+    config = configure(ConnectConfig, settings, splits, between=tuple(states), start=tuple(bends))
+    folder = find_folder(path)
     if folder is not None and folder.is_dir() and any(folder.iterdir()):
         raise BadInput(f"{path} is not an empty folder; give each curve a folder of its own")
     with show_progress(progress) as reporter:
         with keep_module(problem.module):
-            base = _assemble(problem, splits, config.parameters, config.device, {**states, **bends})
+            base = assemble(problem, splits, config.parameters, config.device, {**states, **bends})
             recipe = build_connect(config, base)
-            _warn(recipe.notes)
+            warn_of(recipe.notes)
             engine = recipe.build_engine(config.plan, buffers=recipe.buffers)
             survey_engine = recipe.build_survey_engine(engine)
         fit, history = recipe.begin_fit(engine), []
@@ -203,19 +192,19 @@ def compare(
     >>> data["barrier"].dims, data["barrier"].shape
     (('run', 'other_run'), (2, 2))
     """
-    states, begun = _name_states(networks), _name_states(starts or {})
+    states, begun = name_states(networks), name_states(starts or {})
     if len(states) < 2:
         raise BadInput(f"a comparison needs two or more networks; got {len(states)}: give all, by name")
     for called, named in (("starts", begun), ("groups", groups or {})):
         if strangers := [name for name in named if name not in states]:
             raise BadInput(f"{strangers[0]!r} in {called} is not a name of a network; expected {', '.join(states)}")
-    config = _configure(CompareConfig, settings, splits, runs=tuple(states))
-    folder = _find_folder(path)
+    config = configure(CompareConfig, settings, splits, runs=tuple(states))
+    folder = find_folder(path)
     with show_progress(progress) as reporter, keep_module(problem.module):
         known = {**states, **{name + START: state for name, state in begun.items()}}
-        base = _assemble(problem, splits, ("*",), config.device, known)
+        base = assemble(problem, splits, ("*",), config.device, known)
         recipe = _gather(config, base, tuple(states), begun, groups or {})
-        _warn(recipe.notes)
+        warn_of(recipe.notes)
         found = _survey_between(config, recipe, base, folder, reporter)
         made = make_comparison(config, recipe, found, compare_predictions(recipe, config.eval_batch_size))
     return Comparison(made.data_vars, made.coords, made.attrs)
@@ -280,18 +269,18 @@ def curvature(
             raise BadInput(f"{twice[0]} is given twice, in the settings of curvature and by its name; give it once")
         settings = {**settings, **told}
     splits = splits if isinstance(splits, Mapping) else {"train": splits}
-    _check_splits(splits)
+    check_splits(splits)
     if split is not None:
         if not isinstance(split, str) or split not in splits:
             raise BadInput(f"{split!r} is not one of the splits; expected {' or '.join(splits)}")
         settings = {**settings, "splits": split}
-    states = {} if along else _name_states({"network": problem.module} if networks is None else networks)
-    config = _configure(SpectraConfig, settings, splits, networks=tuple(states))
+    states = {} if along else name_states({"network": problem.module} if networks is None else networks)
+    config = configure(SpectraConfig, settings, splits, networks=tuple(states))
     kept: dict[str, dict[str, Slice]] = {LEADING: {}, NEGATIVE: {}}
     with show_progress(progress) as reporter, keep_module(problem.module):
-        base = _assemble(problem, splits, config.parameters, config.device, states)
+        base = assemble(problem, splits, config.parameters, config.device, states)
         recipe = build_spectra(config, base)
-        _warn(recipe.notes)
+        warn_of(recipe.notes)
         names = tuple(states)
 
         def keep(place: int, which: str, chart: Slice) -> None:
@@ -358,105 +347,6 @@ def _score(base: ProblemRecipe, state: Params, name: str, eval_batch_size: int) 
     """Compute loss and accuracy of a network by ``<split>_<metric>``, on all examples of each split."""
     load_state(base.problem.module, state, name)
     return score_network(base.problem, base.space, base.take_examples("all", base.data.splits), eval_batch_size)
-
-
-def _name_states(networks: Sequence[Network] | Mapping[str, Network], called: str = "network") -> dict[str, Params]:
-    """Copy parameters and buffers, by the names of the networks; those in a sequence are numbered.
-
-    Raises:
-        BadInput: a name could be mistaken for a path, or a value is not a network.
-    """
-    named = networks if isinstance(networks, Mapping) else {f"{called} {k + 1}": one for k, one in enumerate(networks)}
-    states = {}
-    for name, one in named.items():
-        if not isinstance(name, str) or not name.isprintable() or not name or {"/", "@", "#"} & set(name):
-            raise BadInput(f"{name!r} is not a name of a network; expected printable characters without /, @ and #")
-        if isinstance(one, nn.Module):
-            states[name] = copy_state(one)
-        elif isinstance(one, Mapping):
-            states[name] = {
-                key: value.detach().clone() if isinstance(value, Tensor) else value for key, value in one.items()
-            }
-        else:
-            raise BadInput(
-                f"{name}, a {type(one).__name__}, is not a network; expected a module, or its tensors by name"
-            )
-    return states
-
-
-def _configure(kind: type[C], settings: Mapping[str, Any], splits: Mapping[str, Any], **names: tuple[str, ...]) -> C:
-    """Make a configuration from the given settings, for the given splits and networks.
-
-    A setting that is text on the command line may be a number here, and a list with one entry may be that entry.
-
-    Raises:
-        BadInput: a setting is unknown, or is passed as an object here.
-    """
-    for name, instead in GIVEN.items():
-        if {name, f"{name}_options"} & set(settings):
-            raise BadInput(f"{name} is not a setting in Python, where {instead}; leave it out")
-    usual = kind()
-    flat: dict[str, Any] = {"splits": [name for name in usual.splits if name in splits], **names}
-    for name, value in settings.items():
-        value = value.item() if isinstance(value, np.generic) else value
-        default = getattr(usual, name, None)
-        if isinstance(default, tuple) and isinstance(value, (str, int, float)):
-            value = [value]
-        elif isinstance(default, str) and isinstance(value, (int, Path)) and not isinstance(value, bool):
-            value = str(value)
-        flat[name] = value
-    return kind.from_flat({name: list(value) if isinstance(value, tuple) else value for name, value in flat.items()})
-
-
-def _find_folder(path: Path | str | None) -> Path | None:
-    """Return the folder that results are kept in; None keeps them in memory.
-
-    Raises:
-        BadInput: the path is empty or not that of a folder.
-    """
-    if path is None:
-        return None
-    if not str(path) or (Path(path).exists() and not Path(path).is_dir()):
-        raise BadInput(f"path {str(path)!r} is not a folder; expected a new or empty one: give one, or leave it out")
-    return Path(path)
-
-
-def _warn(notes: Iterable[str]) -> None:
-    """Warn of what the command line prints as notes."""
-    for note in notes:
-        warnings.warn(note, Caution, stacklevel=3)
-
-
-def _assemble(
-    problem: Problem,
-    splits: Mapping[str, Split | Source],
-    parameters: Sequence[str],
-    device: str,
-    networks: Mapping[str, Params],
-) -> ProblemRecipe:
-    """Assemble the objects that a configuration would name.
-
-    Raises:
-        BadInput: the split ``train`` is missing, or there are other splits than ``train`` and ``test``.
-    """
-    _check_splits(splits)
-    named = name_splits(splits)
-    data = Dataset("given", named["train"], named.get("test"))
-    where = find_device(device)
-    space = WeightSpace(problem.module, parameters)
-    return ProblemRecipe(problem, space, data, data.train.to(where), where, networks)
-
-
-def _check_splits(splits: Mapping[str, Any]) -> None:
-    """Refuse splits by other names.
-
-    Raises:
-        BadInput: the split ``train`` is missing, or there are other splits than ``train`` and ``test``.
-    """
-    if "train" not in splits or set(splits) - {"train", "test"}:
-        raise BadInput(
-            f"{', '.join(map(str, splits)) or 'nothing'} is not a choice of splits; expected train, and optionally test"
-        )
 
 
 def _handle(folder: Path | None, reporter: Reporter) -> Handling:
