@@ -70,6 +70,7 @@ __all__ = [
     "End",
     "Geometry",
     "InCurvature",
+    "InEnsemble",
     "OnTrajectory",
     "Operator",
     "Quantity",
@@ -378,6 +379,118 @@ class InCurvature:
     """The nodes that stand for the spectrum, and their weights, of one probe."""
     OPERATOR = "operator"
     """The attribute that lists the operators, that of the layers first; see :func:`parse_texts`."""
+
+
+class InEnsemble:
+    """Names in the data of an ensemble: K members' predictions on N examples, averaged.
+
+    What is averaged of classifiers is probabilities, of other networks outputs. Each score ``s`` of the attribute
+    :attr:`SCORES` (``nll``, ``error``, ``brier``, ``ece``, or ``squared_error``, ``gaussian_nll``) has the variables
+
+    - ``s`` (count): of the average of the first members in the given order, on all examples;
+    - ``s_difference`` (count): that minus the score of the first member alone;
+    - ``member_s`` (member): of each member alone;
+    - ``s_halves`` (order, scale, count): every example scored under the order and the temperature that were found on
+      the half of the examples that it is not in, averaged over halvings; raw scores with the same orders;
+    - ``example_s`` (scale, example): of the average of all members, whose means over examples (weighted with
+      :attr:`EXAMPLE_ROWS` where an example has several rows) are the scores; of ``ece`` with the sign of its bin;
+
+    all but the last with a standard error beside them (:data:`STANDARD_ERROR`): ``s_halves_standard_error``. Without
+    halvings nothing has the dimensions :attr:`ORDER`, :attr:`HALVING` and :attr:`HALF`, and :attr:`SCALE` is raw alone.
+    """
+
+    KIND = "ensemble"
+    """The attribute that marks the data of an ensemble, and says what is averaged: one of the two that follow."""
+    CLASSES = "classes"
+    """Probabilities of classes are averaged."""
+    VALUES = "values"
+    """Outputs are averaged."""
+    SCORES = "scores"
+    """The attribute that lists the scores; see :func:`parse_texts`."""
+    SPLIT = "split"
+    EXAMPLES = "examples"
+    """The attribute of the number of examples."""
+    BINS = "bins"
+    """The attribute of the number of bins of confidence."""
+    HALVINGS = "halvings"
+    """The attribute of the number of times that the examples were halved."""
+    SEED = "halving_seed"
+    BOOTSTRAP = "bootstrap"
+    """The attribute of the number of samples of examples of which the standard error of ``ece`` is made."""
+    TEMPERATURE_LOW, TEMPERATURE_HIGH = "temperature_low", "temperature_high"
+    """The attributes of the bounds within which temperatures were fitted."""
+    DATA_HASH = "data_hash"
+    """The attribute that says of which examples the scores are; absent where that is not known."""
+
+    MEMBER = MEMBER
+    """The dimension of members, whose coordinates are their names."""
+    OTHER = "other_member"
+    COUNT = "count"
+    """The dimension of numbers of members that are averaged."""
+    ORDER = "order"
+    """The dimension of orders of members, whose coordinates are the two that follow."""
+    GIVEN, GREEDY = "given", "greedy"
+    SCALE = "scale"
+    """The dimension whose coordinates are the two that follow: without and with a temperature."""
+    RAW, TEMPERED = "raw", "tempered"
+    HALVING = "halving"
+    HALF = "half"
+    """The dimension of the half, 0 or 1, on which something was found."""
+    STAGE = "stage"
+    """The dimension of the reliability of predictions, whose coordinates are :attr:`STAGES`."""
+    STAGES = ("first member", "all members", "all members, tempered")
+    BIN = "bin"
+    """The dimension of bins of confidence, whose coordinates are their centres."""
+    EXAMPLE = "example"
+
+    TEMPERATURE = "temperature"
+    """(order, count, halving, half); of ``values`` the factor on the spread."""
+    AT_BOUND = "temperature_at_bound"
+    """How many of these temperatures are at a bound, (order, count)."""
+    POSITION = "greedy_position"
+    """The position of each member in the greedy order, from 0, (halving, half, member)."""
+    DISAGREEMENT = "disagreement"
+    """Of ``classes``, (member, other_member)."""
+    JS_DIVERGENCE = "js_divergence"
+    """Of ``classes``, (member, other_member)."""
+    SQUARED_DIFFERENCE = "squared_difference"
+    """Of ``values``, (member, other_member)."""
+    CONFIDENCE, ACCURACY, SHARE = "bin_confidence", "bin_accuracy", "bin_share"
+    """Means over the examples in a bin, NaN where it is empty, and the share of all examples in it, (stage, bin)."""
+    EXAMPLE_ROWS = "example_rows"
+    """The number of rows (positions) of each example, (example,); absent where each has one."""
+
+    STEPS, PASSES = "training_steps", "training_passes"
+    """(count,) in the given order, as are the two that follow; NaN where it is not known."""
+    BYTES = "bytes"
+    """What is held of the members, (count,)."""
+    EVALUATIONS = "evaluations"
+    """Evaluations of a network for one prediction, (count,)."""
+
+    @staticmethod
+    def difference(score: str) -> str:
+        """The name of the differences from the first member: ``nll_difference``."""
+        return f"{score}_difference"
+
+    @staticmethod
+    def of_member(score: str) -> str:
+        """The name of the scores of each member alone: ``member_nll``."""
+        return f"member_{score}"
+
+    @staticmethod
+    def halves(score: str) -> str:
+        """The name of the scores on the halves that nothing was found on: ``nll_halves``."""
+        return f"{score}_halves"
+
+    @staticmethod
+    def of_example(score: str) -> str:
+        """The name of the scores of each example: ``example_nll``."""
+        return f"example_{score}"
+
+    @staticmethod
+    def mean(difference: str) -> str:
+        """The name of a mean over pairs among the first members, (count,): ``mean_disagreement``; NaN for one."""
+        return f"mean_{difference}"
 
 
 class TrainedWith:
