@@ -2,7 +2,7 @@
 
 from lossatlas.charts.affine import AffineChart
 from lossatlas.charts.between import Between
-from lossatlas.charts.chart import CHARTS, Chart, CoefficientChart
+from lossatlas.charts.chart import CHARTS, Block, Chart, CoefficientChart, check_controls
 from lossatlas.charts.choosing import choose_chart_between, find_chart_options, make_chart
 from lossatlas.charts.curve import Curve
 from lossatlas.charts.files import encode_chart, load_chart
@@ -26,6 +26,7 @@ __all__ = [
     "AffineChart",
     "Between",
     "Bezier",
+    "Block",
     "Chain",
     "Chart",
     "ChartStart",
@@ -42,6 +43,7 @@ __all__ = [
     "Startable",
     "Through",
     "check_coefficients",
+    "check_controls",
     "choose_chart_between",
     "encode_chart",
     "find_chart_options",

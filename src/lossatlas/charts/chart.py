@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from inspect import isabstract
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
@@ -20,9 +20,21 @@ from lossatlas.registry import Registry, load_callable
 from lossatlas.schema import AXES, REPEAT, Geometry
 from lossatlas.types import Params
 
-__all__ = ["CHARTS", "Chart", "CoefficientChart", "check_coords", "name_axes"]
+__all__ = ["CHARTS", "Block", "Chart", "CoefficientChart", "check_controls", "check_coords", "name_axes"]
 
 CHARTS: Registry[type[Chart]] = Registry("chart", "lossatlas.charts.kinds")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Points of a chart as the engine takes them: ``coefficients @ controls``."""
+
+    points: slice
+    """Which of the coordinates they belong to."""
+    coefficients: Tensor
+    """(p, m)."""
+    controls: Tensor
+    """(m, n)."""
 
 
 class Chart(nn.Module, ABC):
@@ -108,6 +120,51 @@ class Chart(nn.Module, ABC):
                     else BadInput(f"chart {cls.kind()!r} has no options; leave out {name!r}")
                 )
         return cls.options(**given or {}) if cls.options is not None else None
+
+    @property
+    def statistics(self) -> Params:
+        """Running statistics at the controls, (m, *shape) by buffer name; empty where controls are not networks."""
+        return {}
+
+    @torch.no_grad()
+    def lay_controls(self) -> Tensor:
+        """Control vectors (m, n) like those of its blocks, of which engines are made: here those of one point."""
+        return self._form(torch.zeros(1, len(self.axes), dtype=torch.float64))
+
+    @torch.no_grad()
+    def blocks(self, coords: Tensor, most: int, laid: Tensor | None = None) -> Iterator[Block]:
+        """Cut points into blocks that the engine evaluates one after the other, without gradients.
+
+        The points are formed, each a control of its own. The engine copies them into named parameters, so that as many
+        as ``most`` weight vectors are held at a time, or those of one point.
+
+        Args:
+            coords: (P, d), of any dtype.
+            most: how many weight vectors are held at a time.
+            laid: what :meth:`lay_controls` returned, where that was kept; it spares forming controls again.
+
+        Yields:
+            Blocks in the order of the coordinates.
+
+        Raises:
+            BadInput: the chart's points have another shape.
+        """
+        count = max(1, most // 2)
+        for start in range(0, len(coords), count):
+            formed = self._form(coords[start : start + count])
+            # One by one where one is infinite, since zero times infinity would make NaN of the others.
+            for controls in torch.split(formed, len(formed) if formed.isfinite().all() else 1):
+                points = slice(start, start + len(controls))
+                yield Block(points, torch.eye(len(controls)).to(controls), controls)
+                start = points.stop
+
+    def _form(self, coords: Tensor) -> Tensor:
+        """The points at some coordinates, whose shape is checked."""
+        found = self.points(coords).detach()
+        if found.shape != (expected := (len(coords), self.dimension)):
+            what = f"the points of {type(self).__name__} at {count_things(len(coords), 'place')}"
+            raise BadInput(f"{what} are {tuple(found.shape)}; expected {expected}")
+        return found
 
     def corner_coords(self) -> Tensor:
         """The coordinates (k, d), float64, of the networks or of the origin that the chart passes through."""
@@ -206,6 +263,17 @@ class CoefficientChart(Chart):
         controls = self.controls()
         return self.mixture(coords, controls) @ controls
 
+    @torch.no_grad()
+    def lay_controls(self) -> Tensor:
+        """The controls (m, n), without gradients."""
+        return self.controls()
+
+    @torch.no_grad()
+    def blocks(self, coords: Tensor, most: int, laid: Tensor | None = None) -> Iterator[Block]:
+        """All points as one block, since none of them is formed; see :meth:`Chart.blocks`."""
+        controls = laid if laid is not None else self.controls()
+        yield Block(slice(0, len(coords)), self.mixture(coords, controls), controls)
+
     def mixture(self, coords: Tensor, controls: Tensor) -> Tensor:
         """The coefficients (P, m) in the dtype and on the device of the controls (m, n).
 
@@ -249,6 +317,23 @@ def name_axes(count: int) -> tuple[str, ...]:
     ('u', 'v', 'w', 'x3')
     """
     return tuple(AXES[k] if k < len(AXES) else f"x{k}" for k in range(count))
+
+
+def check_controls(chart: Chart, who: str) -> None:
+    """Refuse a chart that is not made of coefficients and controls, where gradients or distances need these.
+
+    Args:
+        chart: the chart.
+        who: needs them, for the message: "a fit".
+
+    Raises:
+        BadInput: it is another one.
+    """
+    if not isinstance(chart, CoefficientChart):
+        raise BadInput(
+            f"{who} needs a chart of coefficients and controls, which {type(chart).__name__} is not; choose one such "
+            f"as Plane or Slice, or survey the {type(chart).__name__}"
+        )
 
 
 def check_coords(coords: Tensor, axes: tuple[str, ...]) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Self, TypeAlias
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from lossatlas.charts import CoefficientChart
+from lossatlas.charts import Chart
 from lossatlas.data import Split
 from lossatlas.engine.private import Handed
 from lossatlas.registry import Registry
@@ -77,7 +77,7 @@ class BuffersPolicy(ABC):
         """
 
     @abstractmethod
-    def check(self, module: nn.Module, chart: CoefficientChart) -> None:
+    def check(self, module: nn.Module, chart: Chart) -> None:
         """Refuse a module and a chart for which the policy is not defined.
 
         Raises:
@@ -85,7 +85,7 @@ class BuffersPolicy(ABC):
         """
 
     @abstractmethod
-    def prepare(self, module: nn.Module, handed: Handed, chart: CoefficientChart) -> Prepared:
+    def prepare(self, module: nn.Module, handed: Handed, chart: Chart) -> Prepared:
         """Prepare a module for being called at every point; the policy owns the module and may change it.
 
         Args:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves, tree_map
 
-from lossatlas.charts import CoefficientChart
+from lossatlas.charts import Chart
 from lossatlas.data import count_examples, take_rows
 from lossatlas.engine.buffers_policy import BuffersPolicy, EachPoint, find_normalisation_layers
 from lossatlas.engine.precisions import PRECISIONS, Precision
@@ -61,7 +61,7 @@ class Network:
         problem: Problem,
         space: WeightSpace,
         buffers: BuffersPolicy,
-        chart: CoefficientChart,
+        chart: Chart,
         device: torch.device | str = "cpu",
     ) -> None:
         self.space = space

@@ -8,7 +8,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from lossatlas.charts import CoefficientChart
+from lossatlas.charts import Chart
 from lossatlas.data import Split, count_examples
 from lossatlas.engine.buffers_policy import BuffersPolicy
 from lossatlas.engine.checking import check_network
@@ -36,7 +36,7 @@ EVAL_BATCH_SIZE = 500
 
 def engine_for(
     problem: Problem,
-    chart: CoefficientChart,
+    chart: Chart,
     split: Split | Source,
     *,
     space: WeightSpace | None = None,
@@ -83,7 +83,7 @@ def engine_for(
     space = space if space is not None else WeightSpace(problem.module)
     if chart.dimension != space.size:
         raise BadInput(f"the chart lies in R^{chart.dimension}, the module's weight space is R^{space.size}")
-    controls = chart.controls().detach()
+    controls = chart.lay_controls().detach()
     split = Split.of(split).to(controls.device)
     buffers = buffers if buffers is not None else choose_policy(chart, problem.module, split, eval_batch_size)
     network = Network(problem, space, buffers, chart, controls.device)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lossatlas.bounds import Elapsed, Tally, check_arguments
 from lossatlas.cards import choose_numbers, draw_history, write_card
-from lossatlas.charts import CoefficientChart, check_coefficients
+from lossatlas.charts import CoefficientChart, check_coefficients, check_controls
 from lossatlas.data import Augmentation, Batches, Split, augment_batch
 from lossatlas.describing import count_things, write_repr
 from lossatlas.engine import BuffersPolicy, Engine, Plan
@@ -90,6 +90,7 @@ class Fit:
         target_gap: float | None = None,
         augment: Sequence[Augmentation] = (),
     ) -> None:
+        check_controls(chart, "a fit")
         if objective.axes != chart.axes:
             raise BadInput(
                 f"the objective has {len(objective.axes)} axes ({', '.join(objective.axes)}), "

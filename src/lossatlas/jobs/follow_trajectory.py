@@ -46,12 +46,12 @@ def follow_trajectory(
     if is_followed(store, recipe):
         return
     trajectory, here = followed.trajectory, followed.here
-    with torch.no_grad():
-        controls = recipe.chart.controls()
-        coefficients = recipe.chart.mixture(here.coords, controls)
+    (block,) = recipe.chart.blocks(here.coords, len(here.coords))
     metrics = choose_streaming_metrics(recipe.problem.loss, ["loss"])
     under = {
-        name: engine.evaluate(coefficients, controls, split, metrics, recipe.config.eval_batch_size)["loss"].numpy()
+        name: engine.evaluate(block.coefficients, block.controls, split, metrics, recipe.config.eval_batch_size)[
+            "loss"
+        ].numpy()
         for name, split in recipe.surveyed.items()
     }
     losses: dict[str, list[float]] = {name: [] for name in recipe.surveyed}

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lossatlas.charts import CoefficientChart
+from lossatlas.charts import Chart
 from lossatlas.engine import Engine
 from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.jobs.forecast import Phase
@@ -48,7 +48,7 @@ class SurveyCost:
     grid: Grid
     expected: float
     besides: float = 0.0
-    chart: CoefficientChart | None = None
+    chart: Chart | None = None
     most: int = field(init=False)
     """The largest number of points that the plan evaluates at once."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from lossatlas.charts import CoefficientChart
+from lossatlas.charts import Chart, CoefficientChart
 from lossatlas.data import AUGMENTATIONS, Augmentation, Dataset, Split
 from lossatlas.engine import BuffersPolicy, Engine, Metric, Network, Plan
 from lossatlas.engine.checking import check_network
@@ -47,7 +47,7 @@ class ChartRecipe(Generic[E]):
 
     config: E
     base: ProblemRecipe
-    chart: CoefficientChart
+    chart: Chart
     surveyed: dict[str, Split]
     metrics: dict[str, Metric]
     survey_buffers: BuffersPolicy
@@ -141,10 +141,10 @@ class ChartRecipe(Generic[E]):
             network = Network(self.problem, self.space, self.survey_buffers, self.chart, engine.network.device)
             check_network(network, self.examples)
             engine = Engine(network, engine.plan)
-        check_computations(engine, self.metrics, next(iter(self.surveyed.values())), self.chart.controls().detach())
+        check_computations(engine, self.metrics, next(iter(self.surveyed.values())), self.chart.lay_controls())
 
     def build_surveyor(
-        self, engine: Engine, chart: CoefficientChart | None = None, splits: dict[str, Split] | None = None
+        self, engine: Engine, chart: Chart | None = None, splits: dict[str, Split] | None = None
     ) -> Surveyor:
         """Build the surveyor of the metrics, by default on the recipe's chart and examples."""
         return Surveyor(
@@ -172,6 +172,7 @@ class DescentRecipe(ChartRecipe[D]):
         BadInput: an augmentation or the schedule is unknown or does not have the given options.
     """
 
+    chart: CoefficientChart
     objective: Objective
     buffers: BuffersPolicy
     optimizer: Adam | Momentum

@@ -342,15 +342,10 @@ class OpenedRun:
     @cached_property
     def recipe(self) -> ChartRecipe[Any]:
         """Return the recipe that evaluates networks on the chart as the run's survey does."""
-        from lossatlas.charts import CoefficientChart
         from lossatlas.engine.usual import choose_buffers
         from lossatlas.recipes.chart_recipe import ChartRecipe
 
         chart, base = self.chart, self.base
-        if not isinstance(chart, CoefficientChart):
-            raise BadInput(
-                f"the chart of {self.path} is not made of control vectors, which the engine needs; open another run"
-            )
         config = cast("SurveyConfig", self.config)
         stated = self.stated_buffers or self.maker.stated_buffers
         policy = base.settle_buffers(stated) if stated else choose_buffers(chart, base.problem.module)

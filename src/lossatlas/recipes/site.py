@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from lossatlas.charts import Chart, CoefficientChart
+from lossatlas.charts import Chart
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.registry import Registry
@@ -47,7 +47,7 @@ class Network:
 class SurveySite:
     """The site of a survey: a chart, the extent of its pictures, and the networks on it."""
 
-    chart: CoefficientChart
+    chart: Chart
     boxes: Mapping[str, Box]
     """The default range of each axis."""
     networks: tuple[Network, ...] = ()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lossatlas.charts import CoefficientChart
+from lossatlas.charts import CoefficientChart, check_controls
 from lossatlas.linalg import form_gram
 
 __all__ = ["PathPoints", "locate_points", "measure_distances", "measure_norms"]
@@ -24,6 +24,7 @@ class PathPoints(NamedTuple):
 
 def locate_points(chart: CoefficientChart, coords: Tensor) -> PathPoints:
     """The points of a chart at coordinates (P, d), without gradients."""
+    check_controls(chart, "a path of points")
     with torch.no_grad():
         controls = chart.controls()
         return PathPoints(chart.mixture(coords, controls), controls)

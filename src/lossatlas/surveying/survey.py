@@ -14,7 +14,7 @@ import xarray as xr
 
 from lossatlas import schema
 from lossatlas.bounds import check_arguments
-from lossatlas.charts import CoefficientChart, RepeatedSlice
+from lossatlas.charts import Chart, RepeatedSlice
 from lossatlas.curvatures import CurvatureSettings
 from lossatlas.data import Split, name_splits
 from lossatlas.engine import (
@@ -54,9 +54,7 @@ PLAN = "plan"
 """The attribute of a store that holds the plan of its writers, as JSON."""
 
 
-def make_grid(
-    chart: CoefficientChart, counts: Sequence[int], extent: float = 1.0
-) -> dict[str, npt.NDArray[np.float64]]:
+def make_grid(chart: Chart, counts: Sequence[int], extent: float = 1.0) -> dict[str, npt.NDArray[np.float64]]:
     """Equally spaced coordinates in [-extent, extent] per axis of a chart.
 
     Args:
@@ -76,7 +74,7 @@ def make_grid(
 
 @check_arguments
 def survey(
-    chart: CoefficientChart,
+    chart: Chart,
     grid: Grid | Raster,
     problem: Problem,
     splits: Mapping[str, Split | Source],

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lossatlas import schema
-from lossatlas.charts import CoefficientChart
+from lossatlas.charts import Block, Chart
 from lossatlas.data import Split
 from lossatlas.describing import count_things
 from lossatlas.engine import (
@@ -100,7 +100,7 @@ class Surveyor:
     def __init__(
         self,
         engine: Engine,
-        chart: CoefficientChart,
+        chart: Chart,
         splits: Mapping[str, Split],
         metrics: Mapping[str, Metric],
         eval_batch_size: int,
@@ -113,8 +113,7 @@ class Surveyor:
         for split in splits.values():
             check_network(engine.network, split)
             warn_of_groups(engine.network, split, eval_batch_size, derives=derives)
-        with torch.no_grad():
-            self._controls = chart.controls()
+        self._controls = chart.lay_controls()
         self._groups = group_metrics(engine, next(iter(splits.values())), metrics)
         check_names(self._groups, splits, chart.axes)
         check_computations(engine, metrics, next(iter(splits.values())), self._controls)
@@ -241,8 +240,8 @@ class Surveyor:
                 metrics |= group.streaming
             found: dict[str, list[float]] = {name: [] for name in metrics}
             for point in torch.tensor(coords, dtype=torch.float64):
-                coefficients = self.chart.mixture(point[None], self._controls)
-                values = self.engine.evaluate(coefficients, self._controls, few, metrics, self._eval_batch_size)
+                (block,) = self.chart.blocks(point[None], 1, self._controls)
+                values = self.engine.evaluate(block.coefficients, block.controls, few, metrics, self._eval_batch_size)
                 for name in metrics:
                     found[name].append(float(values[name].double().mean()))
             self._tried[key] = found
@@ -377,17 +376,21 @@ class Surveyor:
         return True
 
     def _find(self, points: Tensor, split_name: str, group: Group) -> dict[str, Tensor]:
-        split = self._splits[split_name]
-        coefficients = self.chart.mixture(points, self._controls)
-        if group.computation is None:
-            return self.engine.evaluate(coefficients, self._controls, split, group.streaming, self._eval_batch_size)
-        own = group.computation
+        blocks = self.chart.blocks(points, self._count_together(group), self._controls)
+        parts = [part for block in blocks for part in self._find_in(block, split_name, group)]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def _find_in(self, block: Block, split_name: str, group: Group) -> list[dict[str, Tensor]]:
+        """The metrics of a group at the points of a block, in one or several parts."""
+        split, own = self._splits[split_name], group.computation
+        at = block.coefficients, block.controls
+        if own is None:
+            return [self.engine.evaluate(*at, split, group.streaming, self._eval_batch_size)]
         derivatives = self.engine.derivatives(
-            coefficients, self._controls, split, self._eval_batch_size, own.count_vectors(),
+            *at, split, self._eval_batch_size, own.count_vectors(),
             size=own.choose_space(self.engine.network.space).size, graphs=own.keeps_graphs,
         )  # fmt: skip
-        parts = [self._derived(share, at.stop - at.start, split_name, group) for at, share in derivatives]
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return [self._derived(share, at.stop - at.start, split_name, group) for at, share in derivatives]
 
     def _derived(self, derivatives: Derivatives, points: int, split_name: str, group: Group) -> dict[str, Tensor]:
         """What a group makes of the derivatives at the points of a chunk, in one computation."""

@@ -6,7 +6,7 @@ from typing import Self
 
 from torch import nn
 
-from lossatlas.charts import CoefficientChart
+from lossatlas.charts import Chart
 from lossatlas.data import Split
 from lossatlas.engine.buffers_policy import BuffersPolicy, Prepared, Shared, find_normalisation_layers
 from lossatlas.engine.private import Handed
@@ -25,10 +25,10 @@ class BatchStatistics(BuffersPolicy):
     def for_run(cls, train: Split, eval_batch_size: int, batches: int) -> Self:
         return cls()
 
-    def check(self, module: nn.Module, chart: CoefficientChart) -> None:
+    def check(self, module: nn.Module, chart: Chart) -> None:
         """Do nothing, since the policy suits every module."""
 
-    def prepare(self, module: nn.Module, handed: Handed, chart: CoefficientChart) -> Prepared:
+    def prepare(self, module: nn.Module, handed: Handed, chart: Chart) -> Prepared:
         parts = find_normalisation_layers(module).values()
         for part in parts:
             # Without running statistics torch normalises by the batch, in evaluation mode too, and writes nothing.

@@ -6,7 +6,7 @@ from typing import Self
 
 from torch import nn
 
-from lossatlas.charts import CoefficientChart
+from lossatlas.charts import Chart
 from lossatlas.data import Split
 from lossatlas.engine.buffers_policy import BuffersPolicy, Prepared, Shared, find_normalisation_layers
 from lossatlas.engine.private import Handed
@@ -26,12 +26,12 @@ class FrozenStatistics(BuffersPolicy):
     def for_run(cls, train: Split, eval_batch_size: int, batches: int) -> Self:
         return cls()
 
-    def check(self, module: nn.Module, chart: CoefficientChart) -> None:
+    def check(self, module: nn.Module, chart: Chart) -> None:
         if not chart.centred and find_normalisation_layers(module):
             raise BadInput(
                 "frozen buffers need a trained network in the chart's centre, and this chart has none; "
                 "lay one around a checkpoint, or use the batch or the reestimated policy"
             )
 
-    def prepare(self, module: nn.Module, handed: Handed, chart: CoefficientChart) -> Prepared:
+    def prepare(self, module: nn.Module, handed: Handed, chart: Chart) -> Prepared:
         return Shared(module.eval())

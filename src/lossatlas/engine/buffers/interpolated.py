@@ -6,7 +6,7 @@ from typing import Self
 
 from torch import Tensor, nn
 
-from lossatlas.charts import CoefficientChart
+from lossatlas.charts import Chart
 from lossatlas.data import Split
 from lossatlas.engine.buffers_policy import (
     BuffersPolicy,
@@ -32,14 +32,14 @@ class InterpolatedStatistics(BuffersPolicy):
     def for_run(cls, train: Split, eval_batch_size: int, batches: int) -> Self:
         return cls()
 
-    def check(self, module: nn.Module, chart: CoefficientChart) -> None:
+    def check(self, module: nn.Module, chart: Chart) -> None:
         if not set(_names(module)) <= chart.statistics.keys():
             raise BadInput(
                 "interpolated buffers need a chart between trained networks that keeps their running statistics, which "
                 "a curve or a plane does not; use the batch or the reestimated policy"
             )
 
-    def prepare(self, module: nn.Module, handed: Handed, chart: CoefficientChart) -> Prepared:
+    def prepare(self, module: nn.Module, handed: Handed, chart: Chart) -> Prepared:
         # Other buffers stay those of the module: a mask of infinities, say, cannot be interpolated.
         return _Interpolated(module.eval(), {name: chart.statistics[name] for name in _names(module)})
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from lossatlas.charts import CoefficientChart
+from lossatlas.charts import Chart
 from lossatlas.data import Split
 from lossatlas.engine.buffers.batch import BatchStatistics
 from lossatlas.engine.buffers_policy import (
@@ -65,10 +65,10 @@ class ReestimatedStatistics(BuffersPolicy):
     def for_run(cls, train: Split, eval_batch_size: int, batches: int) -> Self:
         return cls(train, batches, eval_batch_size)
 
-    def check(self, module: nn.Module, chart: CoefficientChart) -> None:
+    def check(self, module: nn.Module, chart: Chart) -> None:
         """Do nothing, since the policy suits every module."""
 
-    def prepare(self, module: nn.Module, handed: Handed, chart: CoefficientChart) -> Prepared:
+    def prepare(self, module: nn.Module, handed: Handed, chart: Chart) -> Prepared:
         if not find_normalisation_layers(module):
             return Shared(module.eval())
         estimating = BatchStatistics().prepare(copy.deepcopy(module), handed, chart).module

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 import xarray as xr
 
-from lossatlas.charts import CoefficientChart
+from lossatlas.charts import Chart
 from lossatlas.errors import BadInput, Caution, format_error
 from lossatlas.files.stores import open_store
 from lossatlas.recipes.base import require
@@ -34,7 +34,7 @@ class OnChart(SiteKind):
             raise BadInput("the chart of a run has axes of its own; leave out the directions and the repeats")
         run = OpenedRun(require(config.run), "give a run of fit or survey, or survey a --checkpoint")
         chart = run.chart
-        if not isinstance(chart, CoefficientChart) or chart.dimension != base.space.size:
+        if chart.dimension != base.space.size:
             raise BadInput(
                 f"the chart in {run.path} has {chart.dimension:,} dimensions and the model {base.space.size:,} "
                 "parameters; choose the model and options it was made with"
@@ -51,7 +51,7 @@ class OnChart(SiteKind):
         )
 
 
-def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], tuple[Network, ...]]:
+def _shown(store: Path, chart: Chart) -> tuple[dict[str, Box], tuple[Network, ...]]:
     """The extent and the networks of the run's own survey, if it has one."""
     usual: dict[str, Box] = dict.fromkeys(chart.axes, (-1.0, 1.0))
     if not store.exists():
