@@ -1,15 +1,16 @@
-"""Names of networks: a file, one of several networks in a file, a run, or a snapshot of a run."""
+"""Names of networks: a file, one of several networks in a file, a run, a snapshot of a run; and of several at once."""
 
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from lossatlas.files.reading import check_path
 
-__all__ = ["NetworkSpec"]
+__all__ = ["MemberSpec", "NetworkSpec"]
 
 KEY, STEP = "#", "@"
 
@@ -50,3 +51,32 @@ class NetworkSpec:
         chosen = next((one for one in found if os.path.lexists(one.path)), found[min(1, len(found) - 1)])
         check_path(chosen.path)
         return chosen
+
+
+@dataclass(frozen=True)
+class MemberSpec:
+    """The members of an ensemble that ``PLACE``, ``PLACE@KIND`` or ``PLACE@KIND:ARGUMENT`` names.
+
+    Attributes:
+        place: A single network, or the run that the members are taken from.
+        kind: How they are taken from it; empty for a single network.
+        argument: What is said of it, such as their number.
+    """
+
+    place: str
+    kind: str = ""
+    argument: str = ""
+
+    @classmethod
+    def parse(cls, spec: str) -> Self:
+        """Parse the name of members; the name of an existing path is that path.
+
+        >>> MemberSpec.parse("runs/heart@low:20")
+        MemberSpec(place='runs/heart', kind='low', argument='20')
+        >>> MemberSpec.parse("runs/a@100").kind, MemberSpec.parse("weights.pt#ema").kind
+        ('', '')
+        """
+        found = re.fullmatch(r"(.+)@([a-z_]+)(?::(.*))?", spec, re.DOTALL)
+        if found is None or os.path.lexists(spec):
+            return cls(spec)
+        return cls(found[1], found[2], found[3] or "")

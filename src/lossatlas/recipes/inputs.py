@@ -12,11 +12,15 @@ from lossatlas.errors import BadInput
 from lossatlas.files.reading import expand_home, resolve_path
 from lossatlas.provenance import InputPlace
 from lossatlas.rundir import RunDirectory
-from lossatlas.specs import NetworkSpec
+from lossatlas.specs import MemberSpec, NetworkSpec
 
 __all__ = ["NETWORKS", "change_paths", "find_inputs", "list_paths", "locate_inputs", "respell_inputs"]
 
-NETWORKS = {"checkpoint", "trajectory", "between", "run", "runs", "networks", "init_from", "start"}
+MEMBERS = "members"
+"""The setting that names members of an ensemble, as in ``RUN@low:20``."""
+NETWORKS = {
+    "checkpoint", "trajectory", "between", "run", "runs", "networks", "init_from", "start", "against", MEMBERS,
+}  # fmt: skip
 """The settings that name networks in files, folders or runs."""
 FILES = {"data.folder", "pattern.font"}
 """The settings that name a file or a folder."""
@@ -170,6 +174,9 @@ def change_paths(name: str, value: Any, change: Callable[[str], str]) -> Any:
         return type(value)(change_paths(name, item, change) for item in value)
     if not isinstance(value, str) or not value:
         return value
+    if name == MEMBERS:
+        spec = MemberSpec.parse(value)
+        return _with_network(spec.place, change) + value[len(spec.place) :]
     if name in NETWORKS:
         return _with_network(value, change)
     if name in ("pattern", "directions"):
