@@ -5,7 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["affine", "affine_derivatives", "barycentric", "barycentric_corners", "barycentric_derivatives"]
+__all__ = [
+    "affine",
+    "affine_derivatives",
+    "barycentric",
+    "barycentric_corners",
+    "barycentric_derivatives",
+    "sample_barycentric",
+]
 
 
 def affine(coords: Tensor) -> Tensor:
@@ -37,3 +44,12 @@ def _everywhere(coords: Tensor, first: float) -> Tensor:
     """Constant derivatives: ``first`` for the first coefficient, the identity for the others."""
     d = coords.shape[1]
     return torch.cat([coords.new_full((1, d), first), torch.eye(d).to(coords)]).expand(len(coords), -1, -1)
+
+
+def sample_barycentric(count: int, axes: int, generator: torch.Generator) -> Tensor:
+    """Sample barycentric coordinates (count, axes), float64, uniformly inside of a simplex.
+
+    Spacings of exponentials are uniform barycentric coordinates (Devroye 1986, chapter V).
+    """
+    waits = -torch.rand(count, axes + 1, generator=generator, dtype=torch.float64).clamp(1e-300).log()
+    return (waits / waits.sum(dim=1, keepdim=True))[:, 1:]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lossatlas.charts import Grown
+from lossatlas.charts.forms import sample_barycentric
 from lossatlas.errors import BadInput
 from lossatlas.objectives.objective import SampledPoints, SingleStage
 from lossatlas.streams import make_generator
@@ -39,13 +40,8 @@ class InSimplex(SingleStage):
         self.volume = volume
 
     def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
-        # Spacings of exponentials are uniform barycentric coordinates (Devroye 1986, chapter V).
-        shape = (self.most_points, len(self.axes) + 1)
-        waits = (
-            -torch.rand(shape, generator=make_generator(seed, "simplex", step), dtype=torch.float64).clamp(1e-300).log()
-        )
-        shares = waits / waits.sum(dim=1, keepdim=True)
-        return _Points(shares[:, 1:], self.volume)
+        coords = sample_barycentric(self.most_points, len(self.axes), make_generator(seed, "simplex", step))
+        return _Points(coords, self.volume)
 
 
 class _Points(SampledPoints):
