@@ -29,6 +29,7 @@ from PIL import Image
 from safetensors.torch import save
 
 import lossatlas
+from lossatlas.averages import Averages, Moments, encode_averages, read_averages
 from lossatlas.charts import Slice, encode_chart, load_chart
 from lossatlas.cli.layers import read_yaml as read_config
 from lossatlas.data.load import find_data_options
@@ -61,6 +62,7 @@ from lossatlas.rundir import CONFIG, LOG, PROVENANCE, RunDirectory
 from lossatlas.specs import NetworkSpec
 from lossatlas.surveying.store import read_survey
 from lossatlas.training import Trajectory
+from lossatlas.weights import WeightSpace
 from lossatlas.weights.files import read_state
 
 
@@ -590,6 +592,11 @@ def surface() -> bytes:
     return LiHdf5().bytes_of(xr.Dataset({"train_loss": (("u", "v"), np.outer(u, u))}, coords={"u": u, "v": u}))
 
 
+def averages() -> bytes:
+    space = WeightSpace(torch.nn.Linear(2, 1))
+    return encode_averages(Averages(Moments.of(torch.eye(space.size))), space)
+
+
 def font() -> bytes:
     return (Path(matplotlib.get_data_path()) / "fonts/ttf/cmb10.ttf").read_bytes()
 
@@ -605,6 +612,7 @@ KINDS = {
     "pickle": Kind("a.pt", pickled, read_state),
     "index": Kind("m.index.json", lambda: b'{"weight_map": {"a": "a.safetensors"}}', read_state),
     "chart": Kind("c.safetensors", lambda: encode_chart(Slice(torch.ones(3), torch.eye(3)[:2])), load_chart),
+    "averages": Kind("averages.safetensors", averages, lambda p: read_averages(p, WeightSpace(torch.nn.Linear(2, 1)))),
     "table": Kind("a.csv", lambda: b"u,test_loss\n0,1\n1,2\n", open_survey),
     "surface": Kind("a.h5", surface, open_survey),
     "comparison": Kind(

@@ -1,5 +1,6 @@
 """The public names, once: type checkers read them here, and ``__init__.py`` resolves them lazily."""
 
+from .averages import ExponentialAverage as ExponentialAverage, Moments as Moments
 from .charts import (
     Bezier as Bezier,
     Chain as Chain,
