@@ -15,6 +15,7 @@ from .charts import (
     RepeatedSlice as RepeatedSlice,
     Simplex as Simplex,
     Slice as Slice,
+    Swag as Swag,
     Through as Through,
     find_radial_orders as find_radial_orders,
     load_chart as load_chart,

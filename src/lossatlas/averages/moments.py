@@ -41,8 +41,8 @@ class Moments:
     >>> moments = la.Moments(rank=2)
     >>> for vector in torch.tensor([[1.0, 0.0], [2.0, 0.0], [6.0, 3.0]]):
     ...     moments.take(vector)
-    >>> moments.mean.tolist(), moments.variance.tolist(), moments.deviations.tolist()
-    ([3.0, 1.0], [4.666666666666666, 2.0], [[0.5, 0.0], [3.0, 2.0]])
+    >>> moments.mean.tolist(), moments.variance.round(decimals=2).tolist(), moments.deviations.tolist()
+    ([3.0, 1.0], [4.67, 2.0], [[0.5, 0.0], [3.0, 2.0]])
     """
 
     def __init__(self, rank: int = RANK) -> None:

@@ -17,6 +17,7 @@ from lossatlas.charts.kinds.radial import Radial
 from lossatlas.charts.kinds.repeated_slice import RepeatedSlice
 from lossatlas.charts.kinds.simplex import Simplex
 from lossatlas.charts.kinds.slice import Slice
+from lossatlas.charts.kinds.swag import Swag
 from lossatlas.charts.kinds.through import Through
 from lossatlas.charts.startable import ChartStart, Startable
 from lossatlas.charts.trying import check_coefficients
@@ -41,6 +42,7 @@ __all__ = [
     "Simplex",
     "Slice",
     "Startable",
+    "Swag",
     "Through",
     "check_coefficients",
     "check_controls",

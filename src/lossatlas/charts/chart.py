@@ -17,7 +17,7 @@ from lossatlas.describing import count_things, join_words, write_repr
 from lossatlas.errors import BadInput, make_unknown_error
 from lossatlas.hashing import fingerprint
 from lossatlas.registry import Registry, load_callable
-from lossatlas.schema import AXES, REPEAT, Geometry
+from lossatlas.schema import AXES, SAMPLE_DIMENSIONS, Geometry
 from lossatlas.types import Params
 
 __all__ = ["CHARTS", "Block", "Chart", "CoefficientChart", "check_controls", "check_coords", "name_axes"]
@@ -171,8 +171,8 @@ class Chart(nn.Module, ABC):
         return torch.empty(0, len(self.axes), dtype=torch.float64)
 
     def geometry(self) -> Geometry:
-        """The description of the chart for pictures; the number of a repeated slice is not among its axes."""
-        axes = tuple(axis for axis in self.axes if axis != REPEAT)
+        """The description of the chart for pictures; numbers of repeats and samples are not among its axes."""
+        axes = tuple(axis for axis in self.axes if axis not in SAMPLE_DIMENSIONS)
         corners = tuple(tuple(corner) for corner in self.corner_coords().tolist())
         return Geometry(self.kind(), axes, self.interpolation, corners)
 

@@ -55,16 +55,20 @@ PLAN = "plan"
 
 
 def make_grid(chart: Chart, counts: Sequence[int], extent: float = 1.0) -> dict[str, npt.NDArray[np.float64]]:
-    """Equally spaced coordinates in [-extent, extent] per axis of a chart.
+    """Equally spaced coordinates in [-extent, extent] per axis of a chart; of a posterior the numbers of its samples.
 
     Args:
         chart: whose axes.
-        counts: points per axis, in the order of the axes (U, V, ...).
+        counts: points per axis, in the order of the axes (U, V, ...); of a posterior how many samples.
         extent: half the range.
 
     Raises:
         BadInput: as many counts as axes are needed, each at least 2.
     """
+    if schema.SAMPLE in chart.axes:
+        if len(counts) != 1 or counts[0] < 1:
+            raise BadInput(f"a grid of samples needs the number of these, 1 or more; got {counts}")
+        return {schema.SAMPLE: np.arange(float(counts[0]))}
     axes = [axis for axis in chart.axes if axis != schema.REPEAT]
     if len(counts) != len(axes) or min(counts) < 2:
         raise BadInput(f"a grid for axes {', '.join(axes)} needs a count of at least 2 for each; got {counts}")
