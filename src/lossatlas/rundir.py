@@ -36,6 +36,7 @@ from lossatlas.locks import (
 from lossatlas.provenance import FORMAT, MARK, Provenance
 
 __all__ = [
+    "AVERAGES",
     "CHART",
     "LOG",
     "MEMBERS",
@@ -66,6 +67,7 @@ MODEL = "model.safetensors"
 REPORT = "report.html"
 SNAPSHOTS = "snapshots"
 MEMBERS = "members"
+AVERAGES = "averages.safetensors"
 WRITERS = ".writers"
 """The file whose lock each process holds that writes the run."""
 LONGEST = 200
