@@ -95,7 +95,7 @@ PANELS = (
             "switch",
         ),
     ),
-    Panel(title="Network and data", common=("data", "model", "loss", "seed"), rare=("output", "parameters")),
+    Panel(title="Network and data", common=("data", "model", "loss", "seed"), rare=("holdout", "output", "parameters")),
     Panel(
         title="Optimisation",
         common=("steps", "seconds", "batch_size", "lr", "optimizer"),

@@ -1,14 +1,16 @@
-"""Data sets: a training split, and a test split where there is one."""
+"""Data sets: a training split, and a test split where there is one; examples that are held out of training."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from lossatlas.data.split import Split
 from lossatlas.describing import write_repr
+from lossatlas.errors import BadInput
+from lossatlas.streams import make_generator
 from lossatlas.types import Batch
 
 __all__ = ["Dataset"]
@@ -33,6 +35,8 @@ class Dataset:
     """The names of the classes in the order of the labels; empty where they have none."""
     normalisation: str = ""
     """How inputs are normalised and where the constants come from, in words; empty if they are not normalised."""
+    holdout: Split | None = None
+    """Training examples that were held out (:meth:`hold_out`), on which settings are chosen; None if there are none."""
 
     def __post_init__(self) -> None:
         for name, split in self.splits.items():
@@ -63,8 +67,38 @@ class Dataset:
 
     @property
     def splits(self) -> dict[str, Split]:
-        """The splits by name, ``train`` and ``test``."""
-        return {"train": self.train} | ({"test": self.test} if self.test is not None else {})
+        """The splits by name: ``train``, and ``test`` and ``holdout`` where there are such."""
+        named = {"train": self.train, "test": self.test, "holdout": self.holdout}
+        return {name: split for name, split in named.items() if split is not None}
+
+    def hold_out(self, count: int) -> Dataset:
+        """Take a number of examples out of the training split, so that settings can be chosen on them.
+
+        They are a random subset, the same in every run, and become the split ``holdout``. What is trained, fitted or
+        re-estimated on ``train`` then never sees them, and the test split stays untouched.
+
+        Args:
+            count: the number of examples.
+
+        Raises:
+            BadInput: there are not more training examples than that, the number is not positive, or some are held out
+                already.
+
+        >>> import lossatlas as la
+        >>> data = la.load_data("digits").hold_out(300)
+        >>> {name: len(split) for name, split in data.splits.items()}
+        {'train': 1047, 'test': 450, 'holdout': 300}
+        """
+        if self.holdout is not None:
+            raise BadInput(f"{len(self.holdout):,} examples of {self.name} are held out already; hold out once")
+        if not 0 < count < len(self.train):
+            raise BadInput(
+                f"holdout is {count:,} of the {len(self.train):,} training examples of {self.name}; expected at least "
+                "one, and fewer than there are"
+            )
+        chosen = self.train.sample_indices(count, make_generator(0, "holdout"))
+        train, holdout = self.train.divide(chosen)
+        return replace(self, train=train, holdout=holdout)
 
 
 def _classes(batch: Batch) -> int | None:

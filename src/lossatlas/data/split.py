@@ -208,6 +208,16 @@ class Split:
         fits = self._fits(len(rows), self._source.device)
         return self._holding(rows, self._device) if fits else self._with(_rows=rows)
 
+    def divide(self, indices: Tensor) -> tuple[Split, Split]:
+        """Divide the split into the examples that are not at some indices (B,), and those that are.
+
+        Both are in the original order, and neither counts as a sample of the whole.
+        """
+        chosen = torch.zeros(len(self), dtype=torch.bool)
+        chosen[indices] = True
+        rest, part = (self.select(mask.nonzero()[:, 0]) for mask in (~chosen, chosen))
+        return rest._with(population=len(rest)), part._with(population=len(part), notes=())
+
     def eval_batches(self, size: int) -> Iterator[Batch]:
         """Iterate over the examples in order, in as few batches of at most ``size`` as possible.
 

@@ -26,7 +26,7 @@ C = TypeVar("C", bound=Config)
 Network = nn.Module | Mapping[str, Tensor]
 """A network of the problem's architecture: a module, or its parameters and buffers by name."""
 INSTEAD = {
-    **dict.fromkeys(("data", "model", "loss", "output"), "the problem and the splits take its place"),
+    **dict.fromkeys(("data", "holdout", "model", "loss", "output"), "the problem and the splits take its place"),
     **dict.fromkeys(("between", "runs", "networks", "members"), "the networks take its place"),
 }
 """Settings of a configuration that are passed as objects here, and which objects."""
@@ -109,11 +109,11 @@ def assemble(
     """Assemble the objects that a configuration would name.
 
     Raises:
-        BadInput: the split ``train`` is missing, or there are other splits than ``train`` and ``test``.
+        BadInput: the split ``train`` is missing, or there are others than ``train``, ``test`` and ``holdout``.
     """
     check_splits(splits)
     named = name_splits(splits)
-    data = Dataset("given", named["train"], named.get("test"))
+    data = Dataset("given", named["train"], named.get("test"), holdout=named.get("holdout"))
     where = find_device(device)
     space = WeightSpace(problem.module, parameters)
     return ProblemRecipe(problem, space, data, data.train.to(where), where, networks)
@@ -123,9 +123,10 @@ def check_splits(splits: Mapping[str, Any]) -> None:
     """Refuse splits by other names.
 
     Raises:
-        BadInput: the split ``train`` is missing, or there are other splits than ``train`` and ``test``.
+        BadInput: the split ``train`` is missing, or there are others than ``train``, ``test`` and ``holdout``.
     """
-    if "train" not in splits or set(splits) - {"train", "test"}:
+    if "train" not in splits or set(splits) - {"train", "test", "holdout"}:
         raise BadInput(
-            f"{', '.join(map(str, splits)) or 'nothing'} is not a choice of splits; expected train, and optionally test"
+            f"{', '.join(map(str, splits)) or 'nothing'} is not a choice of splits; expected train, and optionally "
+            "test and holdout"
         )

@@ -88,7 +88,8 @@ def connect(
         networks: two or more networks of one architecture, in their order along the curve: modules, or parameters and
             buffers by name.
         problem: module, loss and feed. Its module has the same architecture, and its weights are restored at the end.
-        splits: the examples by name, ``train`` and optionally ``test``; the curve is trained on ``train``.
+        splits: the examples by name, ``train`` and optionally ``test`` and ``holdout``; the curve is trained
+            on ``train``.
         start: networks at which the bends start, one per bend; by default the bends start on the straight segments.
         path: a new or empty folder for the curve and its surveys; None keeps them in memory.
         on_step: a function that is called with the record of each step.
@@ -162,7 +163,7 @@ def compare(
     Args:
         networks: two or more networks by name: modules, or parameters and buffers by name.
         problem: module, loss and feed. Its module has the same architecture, and its weights are restored at the end.
-        splits: the examples by name, ``train`` and optionally ``test``.
+        splits: the examples by name, ``train`` and optionally ``test`` and ``holdout``.
         starts: by the name of a network, the weights its training started from; with these, two networks span a
             surface.
         groups: by the name of a network, the name of its group: networks of a group differ only in the seed. By default
@@ -225,7 +226,7 @@ def curvature(
     Args:
         problem: module, loss and feed. Its module has the networks' architecture, and its weights are restored.
         splits: the examples, in any form that :meth:`Split.of` takes; a mapping holds them by name, ``train`` and
-            optionally ``test``.
+            optionally ``test`` and ``holdout``.
         networks: networks by name: modules, or parameters and buffers by name. By default the module of the problem as
             it stands, under the name ``network``.
         split: the name of the split to measure; by default ``train``.

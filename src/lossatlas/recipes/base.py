@@ -19,7 +19,7 @@ from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
 
 from cyclopts import Parameter
 
-from lossatlas.bounds import Bounded, Seed, check_types
+from lossatlas.bounds import Bounded, CountOrZero, Seed, check_types
 from lossatlas.errors import BadInput, LossatlasError
 from lossatlas.files.reading import convert
 
@@ -146,6 +146,9 @@ class ProblemConfig(Config):
     module:callable."""
     data_options: Options = field(default_factory=dict)
     """Options of the data set; on the command line --data.OPTION."""
+    holdout: CountOrZero = 0
+    """Number of training examples that are held out of all training and fitting, a fixed random subset; --splits
+    holdout evaluates on them, such as for the choice of a setting."""
     model: str = "mlp"
     """Model: a name (see `lossatlas info`), with options as --model.OPTION, or module:callable."""
     model_options: Options = field(default_factory=dict)

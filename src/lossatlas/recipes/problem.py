@@ -105,9 +105,11 @@ def build_problem(config: ProblemConfig, splits: tuple[str, ...] = ()) -> Proble
     device = find_device(config.device)
     with fix_seed(config.seed):
         data = load_data(config.data, check_options("data", config.data, config.data_options))
+    data = data.hold_out(config.holdout) if config.holdout else data
     for name in splits:
         if name not in data.splits:
-            raise BadInput(f"{name!r} is not a split of {config.data}; expected {', '.join(data.splits)}")
+            hint = ": give --holdout N to hold out N training examples" if name == "holdout" else ""
+            raise BadInput(f"{name!r} is not a split of {config.data}; expected {', '.join(data.splits)}{hint}")
     own = load_loss(config.loss) if ":" in config.loss else None
     # A loss that calls the network itself accepts batches of any structure.
     calls = own is not None and own.sees_network

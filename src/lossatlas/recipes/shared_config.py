@@ -182,7 +182,7 @@ class EvaluationConfig(EvalBatchConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_named_once("splits", self.splits, "surveyed", "train, test or both")
+        check_named_once("splits", self.splits, "surveyed", "some of train, test and holdout")
         check_count("examples", self.examples, "all", AUTO)
 
 

@@ -23,7 +23,17 @@ PAPER_TRAINING: dict[str, Any] = {
 
 def copy_problem(config: ProblemConfig) -> dict[str, Any]:
     """Return the settings that give another run the same problem."""
-    names = ("data", "data_options", "model", "model_options", "loss", "loss_options", "output", "parameters")
+    names = (
+        "data",
+        "data_options",
+        "holdout",
+        "model",
+        "model_options",
+        "loss",
+        "loss_options",
+        "output",
+        "parameters",
+    )
     return {name: getattr(config, name) for name in names}
 
 
