@@ -843,7 +843,7 @@ class TestWhereSplitsAreTaken:
 
     def test_steps_have_the_loaders_batch_size(self) -> None:
         loader = DataLoader(TensorDataset(X, Y), batch_size=7)
-        from lossatlas.schedules.kinds.linear import Linear
+        from lossatlas.schedules.kinds.linear import LinearDecay
         from lossatlas.training.optimizers import parse_optimizer
 
         def training(**options: Any) -> la.Training:
@@ -851,7 +851,7 @@ class TestWhereSplitsAreTaken:
             module = nn.Linear(4, 3)
             return la.Training(
                 la.Problem(module, la.CrossEntropy()), la.WeightSpace(module), loader, epochs=2,
-                optimizer=parse_optimizer("sgd"), schedule=Linear(), **options,
+                optimizer=parse_optimizer("sgd"), schedule=LinearDecay(), **options,
             )  # fmt: skip
 
         assert training().total_steps == 2 * (N // 7)

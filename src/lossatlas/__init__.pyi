@@ -116,6 +116,16 @@ from .recipes.networks import (
     load_networks as load_networks,
 )
 from .recipes.opened_run import OpenedRun as OpenedRun, open_run as open_run
+from .schedules import Schedule as Schedule
+from .schedules.kinds.constant import Constant as Constant
+from .schedules.kinds.cosine import Cosine as Cosine
+from .schedules.kinds.cyclic import Cyclic as Cyclic
+from .schedules.kinds.fge import FastGeometric as FastGeometric
+from .schedules.kinds.linear import LinearDecay as LinearDecay
+from .schedules.kinds.steps import StepDecay as StepDecay
+from .schedules.kinds.swa import AveragingRate as AveragingRate
+from .schedules.kinds.swa_cyclic import CyclicAveragingRate as CyclicAveragingRate
+from .schedules.kinds.warm_restarts import WarmRestarts as WarmRestarts
 from .surveying import make_grid as make_grid
 from .training import (
     HeldTrajectory as HeldTrajectory,

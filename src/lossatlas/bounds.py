@@ -37,6 +37,7 @@ __all__ = [
     "INFINITE",
     "MOST_STEPS",
     "YEAR",
+    "BelowOne",
     "Bounded",
     "Count",
     "CountOrZero",
@@ -77,6 +78,7 @@ NotNegative: TypeAlias = Annotated[float, Meta(ge=0, description="0 or a positiv
 ToInfinity: TypeAlias = Annotated[float, Meta(gt=0, description="a positive number, or inf", extra=INFINITE)]
 Decay: TypeAlias = Annotated[float, Meta(ge=0, lt=1, description="a number in [0, 1)")]
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1, description="a number in [0, 1]")]
+BelowOne: TypeAlias = Annotated[float, Meta(ge=0, lt=1, description="a number in [0, 1)")]
 Fraction: TypeAlias = Annotated[float, Meta(gt=0, le=1, description="a number in (0, 1]")]
 StepCount: TypeAlias = Annotated[
     int,

@@ -55,7 +55,7 @@ NAMED = {
     "model": ("mlp", "conv", "resnet", "vgg", "densenet", "nin", "wrn", "preresnet"),
     "data": ("digits", "mnist"),
     "loss": ("cross_entropy", "squared_error", "auto"),
-    "schedule": ("constant", "cosine", "cyclic", "linear", "steps", "warm_restarts"),
+    "schedule": ("constant", "cosine", "cyclic", "fge", "linear", "steps", "swa", "swa_cyclic", "warm_restarts"),
     "pattern": (
         "heart",
         "text:ab",

@@ -32,7 +32,7 @@ from lossatlas.optimizer_state import load_optimizer_state, read_optimizer_state
 from lossatlas.problem import Problem
 from lossatlas.progress import show_progress
 from lossatlas.schedules import Schedule
-from lossatlas.schedules.kinds.linear import Linear
+from lossatlas.schedules.kinds.linear import LinearDecay
 from lossatlas.streams import make_generator
 from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
@@ -126,7 +126,7 @@ class Fit:
         self._split = split
         self._max_norm = optimizer.max_norm
         self._optimizer = optimizer.build(chart)
-        self._schedule = schedule if schedule is not None else Linear()
+        self._schedule = schedule if schedule is not None else LinearDecay()
         self._batches = Batches(split, choose_batch_size(batch_size, split), seed)
         self._seed = seed
         self._target_gap = target_gap
@@ -347,7 +347,7 @@ def fit(
         seconds: the budget in seconds of fitting.
         optimizer: the optimiser, an :class:`Adam` or a :class:`Momentum`; default ``Adam()``.
         schedule: the factor of the learning rate as a function of progress; default
-            :class:`~lossatlas.schedules.kinds.linear.Linear`.
+            :class:`~lossatlas.schedules.kinds.linear.LinearDecay`.
         batch_size: number of examples per step; by default that of the loader that the split was made from, else 32.
         space: the parameters that the chart spans; default all.
         buffers: how running statistics are handled; default :class:`~lossatlas.BatchStatistics`, because the statistics

@@ -98,17 +98,16 @@ class Training:
 
     Raises:
         BadInput: a switch comes after the end or is out of order, a number is outside its range, parameters have
-            several dtypes, the module has nothing to train or fails on the examples, or the examples cannot be
-            augmented.
+            several dtypes, the schedule has more cycles than the steps allow, the module has nothing to train or fails
+            on the examples, or the examples cannot be augmented.
 
     >>> import torch, lossatlas as la
-    >>> from lossatlas.schedules.kinds.constant import Constant
     >>> from lossatlas.training.optimizers import parse_optimizer
     >>> problem = la.Problem(torch.nn.Linear(4, 2), la.CrossEntropy())
     >>> examples = torch.randn(64, 4), torch.randint(2, (64,))
     >>> training = la.Training(
     ...     problem, la.WeightSpace(problem.module), examples, epochs=2, batch_size=32,
-    ...     optimizer=parse_optimizer("sgd,lr=0.1"), schedule=Constant(),
+    ...     optimizer=parse_optimizer("sgd,lr=0.1"), schedule=la.Constant(),
     ... )
     >>> while not training.done:
     ...     record = training.step()
@@ -157,7 +156,7 @@ class Training:
         self._phase = 0
         self._optimizer = self._built()
         self._metrics = choose_streaming_metrics(problem.loss)
-        self.members = sorted({self._lowest(share) for share in schedule.lowest()})
+        self.members = schedule.list_members(self.total_steps)
         """The numbers of steps after which the learning rate is lowest, where members of an ensemble are kept."""
         self._try()
 
@@ -180,11 +179,6 @@ class Training:
         """Return whether all steps are done."""
         return self.steps >= self.total_steps
 
-    def _lowest(self, share: float) -> int:
-        """Return the number of steps after the one with the lowest rate, which is at a share of all or just before."""
-        at = min(self.total_steps - 1, round(share * self.total_steps))
-        return 1 + min((at, max(0, at - 1)), key=lambda step: self._schedule(step / self.total_steps))
-
     def step(self) -> dict[str, float]:
         """Make one optimiser step and return its record.
 
@@ -197,7 +191,7 @@ class Training:
         """
         started = time.perf_counter()
         self._switch()
-        factor = self._schedule(self.progress)
+        factor = self._schedule.at_step(self.steps, self.total_steps)
         rate = self._phases[self._phase][1].lr * factor
         for group in self._optimizer.param_groups:
             group["lr"] = rate

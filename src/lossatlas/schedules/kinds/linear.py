@@ -8,16 +8,16 @@ from lossatlas.bounds import Share
 from lossatlas.errors import BadInput
 from lossatlas.schedules.schedule import Schedule
 
-__all__ = ["Linear"]
+__all__ = ["LinearDecay"]
 
 
 @dataclass(frozen=True)
-class Linear(Schedule):
+class LinearDecay(Schedule):
     """A factor that is 1 up to ``begin``, falls linearly to ``low`` at ``end``, and is constant after that.
 
     Garipov et al. 2018 (arXiv 1802.10026) train with ``begin`` 0.5, ``end`` 0.9 and ``low`` 0.01.
 
-    >>> Linear()(0.25), Linear()(0.75)
+    >>> LinearDecay()(0.25), LinearDecay()(0.75)
     (1.0, 0.5)
     """
 
