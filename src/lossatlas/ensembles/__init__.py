@@ -1,6 +1,23 @@
 """Ensembles: members anywhere on charts, their predictions, and how good the average of these is."""
 
+from lossatlas.ensembles.calibration import fit_temperature
+from lossatlas.ensembles.comparing import ScoreDifference, compare_ensembles
 from lossatlas.ensembles.members import Cost, Effort, Members
 from lossatlas.ensembles.predictions import Predictions, Rows
+from lossatlas.ensembles.scores import SCORES
+from lossatlas.ensembles.scoring import score_ensemble
+from lossatlas.ensembles.settings import ScoringSettings
 
-__all__ = ["Cost", "Effort", "Members", "Predictions", "Rows"]
+__all__ = [
+    "SCORES",
+    "Cost",
+    "Effort",
+    "Members",
+    "Predictions",
+    "Rows",
+    "ScoreDifference",
+    "ScoringSettings",
+    "compare_ensembles",
+    "fit_temperature",
+    "score_ensemble",
+]

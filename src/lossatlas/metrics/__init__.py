@@ -11,11 +11,14 @@ from lossatlas.metrics.metric import (
     group_by_computation,
     join_computations,
 )
+from lossatlas.metrics.probabilities import BINS, MOST_BINS, find_bins, score_brier
 from lossatlas.metrics.users import PerExampleMetric
 
 __all__ = [
     "AUTO",
+    "BINS",
     "METRICS",
+    "MOST_BINS",
     "Computation",
     "MeanMetric",
     "OperatorMetric",
@@ -24,6 +27,8 @@ __all__ = [
     "choose_metrics",
     "choose_streaming_metrics",
     "count_numbers",
+    "find_bins",
     "group_by_computation",
     "join_computations",
+    "score_brier",
 ]

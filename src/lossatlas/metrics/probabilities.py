@@ -12,14 +12,15 @@ BINS = 15
 MOST_BINS = 10_000
 
 
-def score_brier(probabilities: Tensor, labels: Tensor) -> Tensor:
+def score_brier(probabilities: Tensor, labels: Tensor, dim: int = -1) -> Tensor:
     """Compute the squared distance between probabilities and the label, ``sum_c (p_c - y_c)^2`` (Brier 1950).
 
     Between 0 and 2; of two classes it is twice the square of one probability's error.
 
     Args:
-        probabilities: (..., N, C).
+        probabilities: (..., N, C), or of another order of axes.
         labels: (N,), int64, in [0, C).
+        dim: the axis of classes.
 
     Returns:
         (..., N).
@@ -27,9 +28,10 @@ def score_brier(probabilities: Tensor, labels: Tensor) -> Tensor:
     >>> score_brier(torch.tensor([[1.0, 0.0], [0.5, 0.5], [1.0, 0.0]]), torch.tensor([0, 0, 1]))
     tensor([0.0000, 0.5000, 2.0000])
     """
-    of_label = probabilities.gather(-1, labels[:, None].expand(*probabilities.shape[:-1], 1))[..., 0]
+    index = labels.unsqueeze(dim).expand_as(probabilities.narrow(dim, 0, 1))
+    of_label = probabilities.gather(dim, index).squeeze(dim)
     # Without the label's own square, whose rounding would be all there is where the label is nearly certain.
-    others = probabilities.square().sum(dim=-1) - of_label.square()
+    others = probabilities.square().sum(dim=dim) - of_label.square()
     return others.clamp(min=0) + (1 - of_label).square()
 
 

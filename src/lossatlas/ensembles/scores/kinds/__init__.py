@@ -1,0 +1,1 @@
+"""One module per score, named as in the data of ensembles."""
