@@ -77,7 +77,7 @@ def _sum_divergences(log_probabilities: Tensor) -> Tensor:
 
     As the entropy of the mean minus the mean of the entropies, which takes one logarithm for each pair.
     """
-    probabilities = log_probabilities.exp()
+    probabilities = log_probabilities.softmax(dim=2)  # which float32 normalises to 1e-7
     entropies = torch.special.entr(probabilities).sum(dim=(1, 2))
     found = torch.zeros(len(probabilities), len(probabilities), dtype=torch.float64)
     for k, own in enumerate(probabilities):

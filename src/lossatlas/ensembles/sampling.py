@@ -103,12 +103,11 @@ class Sampling:
         if not bool(covariance.isfinite().all()):
             return float("nan")
         values, vectors = torch.linalg.eigh(covariance)
-        drawn = torch.randn(
-            self.bootstrap, len(total), generator=make_generator(self.seed, "bootstrap"), dtype=torch.float64
-        )
-        *drawn_sums, sizes = (total + drawn * values.clamp(min=0).sqrt() @ vectors.T).split(
-            [*[part.numbers.shape[0] * self.bins for part in parts], 1], dim=1
-        )
+        # The symmetric root, which rounding does not turn into another one.
+        root = vectors * values.clamp(min=0).sqrt() @ vectors.T
+        generator = make_generator(self.seed, "bootstrap")
+        drawn = total + torch.randn(self.bootstrap, len(total), generator=generator, dtype=torch.float64) @ root
+        *drawn_sums, sizes = drawn.split([*[len(part.numbers) * self.bins for part in parts], 1], dim=1)
         scores = [
             each.abs().sum(dim=1) / sizes[:, 0] / len(part.numbers)
             for each, part in zip(drawn_sums, parts, strict=True)
