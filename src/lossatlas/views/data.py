@@ -63,6 +63,7 @@ __all__ = [
     "describe_extremes",
     "edges",
     "fields",
+    "label_variable",
     "limits_of",
     "list_extremes",
     "notes",
@@ -183,6 +184,13 @@ def count_samples(survey: xr.Dataset) -> int:
 def samples_in_words(survey: xr.Dataset) -> str:
     """Write the count of :func:`count_samples` in words: ``3 repeats``, ``5 members``."""
     return " x ".join(f"{survey.sizes[dim]} {dim}s" for dim in _sampled(survey))
+
+
+def label_variable(subject: xr.Dataset, name: str) -> str:
+    """Make the label of a variable with its unit."""
+    attributes = subject[name].attrs
+    unit = str(attributes.get("units", "1"))
+    return f"{attributes.get('long_name', name)}{'' if unit == '1' else f' ({unit})'}"
 
 
 def take_first_sample(survey: xr.Dataset) -> xr.Dataset:

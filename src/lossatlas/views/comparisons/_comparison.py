@@ -17,21 +17,17 @@ from lossatlas.views.base import StillView
 from lossatlas.views.style import Style
 
 __all__ = [
-    "DIFFERENCES",
-    "EMPTY",
     "FAINT",
     "SHARES",
     "ComparisonView",
     "Groups",
     "draw_curves",
-    "label_variable",
     "list_groups",
 ]
 
 SHARES = {"disagreement"}
 """Quantities that are fractions, which pictures show in percent."""
-DIFFERENCES = "YlGnBu"
-EMPTY, FAINT = "#f1f0ec", "#9a9ca5"
+FAINT = "#9a9ca5"
 
 
 class ComparisonView(StillView[xr.Dataset]):
@@ -74,13 +70,6 @@ def list_groups(comparison: xr.Dataset) -> Groups:
     return Groups(of, {group: looks.colour(index) for index, group in enumerate(dict.fromkeys(of))})
 
 
-def label_variable(comparison: xr.Dataset, name: str) -> str:
-    """Make the label of a variable with its unit."""
-    attributes = comparison[name].attrs
-    unit = str(attributes.get("units", "1"))
-    return f"{attributes.get('long_name', name)}{'' if unit == '1' else f' ({unit})'}"
-
-
 def draw_curves(
     style: Style, comparison: xr.Dataset, axis: str, name: str, curves: Sequence[tuple[scales.Floats, str]]
 ) -> tuple[Figure, Axes, scales.Limits]:
@@ -95,6 +84,6 @@ def draw_curves(
         )
     lines.frame(ax, limits.shown(every), limits)
     ax.margins(x=0.02)
-    ax.set_ylabel(label_variable(comparison, name))
+    ax.set_ylabel(data.label_variable(comparison, name))
     ax.tick_params(labelsize=8)
     return drawn, ax, limits

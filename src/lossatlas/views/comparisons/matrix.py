@@ -19,16 +19,14 @@ from matplotlib.lines import Line2D
 from lossatlas.schema import GEOMETRY, PAIR_CORNERS, Geometry
 from lossatlas.views import data, figures, scales
 from lossatlas.views.comparisons._comparison import (
-    DIFFERENCES,
-    EMPTY,
     SHARES,
     ComparisonView,
     Groups,
-    label_variable,
     list_groups,
 )
 from lossatlas.views.contours import Maps, draw_levels
 from lossatlas.views.looks import GREY, INK, PAPER
+from lossatlas.views.matrices import DIFFERENCES, EMPTY
 from lossatlas.views.networks import short
 from lossatlas.views.style import CONTOURED, Style
 
@@ -113,7 +111,12 @@ class Matrix(ComparisonView):
             _bar(drawn, box, ScalarMappable(maps.bands, maps.colours), label, ticks)
         if difference is not None and norm is not None:
             box = (bars / width, (bottom + 0.55 * block) / height, 0.16 / width, span)
-            _bar(drawn, box, ScalarMappable(norm, mpl.colormaps[DIFFERENCES]), label_variable(comparison, difference))
+            _bar(
+                drawn,
+                box,
+                ScalarMappable(norm, mpl.colormaps[DIFFERENCES]),
+                data.label_variable(comparison, difference),
+            )
         keys: list[Artist] = [
             Line2D([], [], marker=mark, color=PAPER, markeredgecolor=INK, linestyle="", label=label, markersize=6)
             for mark, label in MARKS

@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from lossatlas.views import data, figures
-from lossatlas.views.comparisons._comparison import ComparisonView, label_variable, list_groups
+from lossatlas.views.comparisons._comparison import ComparisonView, list_groups
 from lossatlas.views.looks import INK
 from lossatlas.views.style import Style
 
@@ -39,7 +39,9 @@ class Sharpness(ComparisonView):
         if finite.min() > 0 and finite.max() > 20 * finite.min():
             ax.set_xscale("log")
             figures.log_axis(ax.xaxis, *ax.get_xlim())
-        ax.set(xlabel=label_variable(comparison, "sharpness"), ylabel=label_variable(comparison, "test_error"))
+        ax.set(
+            xlabel=data.label_variable(comparison, "sharpness"), ylabel=data.label_variable(comparison, "test_error")
+        )
         ax.tick_params(labelsize=8)
         figures.captioned(
             drawn, "circles: the mean over the repeats of a network; dots: single repeats", keys=groups.keys()
