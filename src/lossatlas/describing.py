@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["count_things", "describe_numbers", "join_words", "write_repr"]
+__all__ = ["BYTE_UNITS", "count_things", "describe_numbers", "format_bytes", "join_words", "write_repr"]
+
+BYTE_UNITS = {unit: 1000**power for power, unit in enumerate(("bytes", "kB", "MB", "GB", "TB", "PB", "EB"))}
+"""How many bytes each unit has, the smallest first."""
 
 
 def write_repr(thing: object, describe: Callable[[], str]) -> str:
@@ -50,3 +53,13 @@ def describe_numbers(numbers: Mapping[str, float]) -> str:
         pairs = [f"{name} {numbers[f'low_{name}']:.2f}/{numbers[f'high_{name}']:.2f}" for name in shown]
         return "low/high " + ", ".join(pairs)
     return ", ".join(f"{name} {numbers[name]:.3g}" for name in ("loss", "accuracy") if name in numbers)
+
+
+def format_bytes(count: float) -> str:
+    """Write a number of bytes in a readable unit.
+
+    >>> format_bytes(1536), format_bytes(5e15)
+    ('1.54 kB', '5 PB')
+    """
+    unit = next((unit for unit in BYTE_UNITS if count < 1000 * BYTE_UNITS[unit]), "EB")
+    return f"{count / BYTE_UNITS[unit]:,.3g} {unit}"

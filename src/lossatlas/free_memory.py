@@ -11,13 +11,10 @@ from lossatlas.files.room import free_room
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["SHARE", "format_bytes", "free_disk", "free_memory", "share_memory"]
+__all__ = ["SHARE", "free_disk", "free_memory", "share_memory"]
 
 SHARE = 0.25
 """The share of free memory that is used by default: other processes run on the machine, too."""
-
-
-UNITS = {unit: 1000**power for power, unit in enumerate(("bytes", "kB", "MB", "GB", "TB", "PB", "EB"))}
 
 
 _sharers = 1
@@ -61,13 +58,3 @@ def free_disk(place: Path) -> int | None:
         return shutil.disk_usage(there).free
     except OSError:
         return None
-
-
-def format_bytes(count: float) -> str:
-    """Write a number of bytes in a readable unit.
-
-    >>> format_bytes(1536), format_bytes(5e15)
-    ('1.54 kB', '5 PB')
-    """
-    unit = next((unit for unit in UNITS if count < 1000 * UNITS[unit]), "EB")
-    return f"{count / UNITS[unit]:,.3g} {unit}"

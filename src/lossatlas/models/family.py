@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from lossatlas.bounds import NamedOptions
+from lossatlas.describing import format_bytes
 from lossatlas.errors import BadInput, format_error
-from lossatlas.free_memory import format_bytes, free_memory
+from lossatlas.free_memory import free_memory
 from lossatlas.registry import Registry, load_callable
 from lossatlas.users_code import call_user_code
 

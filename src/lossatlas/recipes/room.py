@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 
 from lossatlas.bounds import YEAR
+from lossatlas.describing import format_bytes
 from lossatlas.errors import BadInput
-from lossatlas.free_memory import format_bytes, free_disk, free_memory
+from lossatlas.free_memory import free_disk, free_memory
 from lossatlas.schema import TILE_POINTS
 
 __all__ = ["Extent", "check_disk", "check_memory"]
