@@ -1,4 +1,4 @@
-"""Pictures of runs, surveys and comparisons, with captions for a paper: ``la.view``, ``lossatlas view``."""
+"""Pictures of runs, surveys, comparisons and ensembles, with captions for a paper: ``la.view``, ``lossatlas view``."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from lossatlas.errors import BadInput
 from lossatlas.exchange import open_survey
 from lossatlas.exchange.comparison import COMPARISON, read_comparison
 from lossatlas.exchange.curvature import CURVATURE, read_curvature
+from lossatlas.exchange.ensemble import ENSEMBLE, read_ensemble
 from lossatlas.files.reading import resolve_path
 from lossatlas.jobs.results import CurvatureResult
 from lossatlas.recipes.measured import describe_measurement
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.rundir import PLANE, SURVEY, RunDirectory
-from lossatlas.views import Pictures, Style, draw, is_comparison, is_curvature, save_pictures
+from lossatlas.views import Pictures, Style, draw, is_comparison, is_curvature, is_ensemble, save_pictures
 from lossatlas.views.picture import check_dpi, check_formats
 from lossatlas.views.style import parse_width
 
 __all__ = ["Shown", "join_shown", "make_style", "name_places", "open_subject", "resolve_owner", "view"]
 
 CURVE_PLANE = "curve_plane"
+WHOLE = {COMPARISON: read_comparison, CURVATURE: read_curvature, ENSEMBLE: read_ensemble}
+"""The files of runs that hold something else than a survey, and what reads them from a run directory."""
 Subject = xr.Dataset | Mapping[str, xr.Dataset]
 
 
@@ -43,7 +46,7 @@ def view(
     levels: Sequence[float] = (),
     overwrite: bool = True,
 ) -> Pictures:
-    """Draw a survey, a comparison, a curvature run, or several surveys together; write the pictures to a directory.
+    """Draw a survey, a comparison, curvature or an ensemble, or several surveys or ensembles; write the pictures.
 
     ``pictures["loss"].figure`` is matplotlib's figure, which can be changed before ``pictures.save(...)``.
 
@@ -58,8 +61,9 @@ def view(
     Args:
         subject: a survey with variables ``<split>_<metric>`` over the chart's axes, as ``la.survey`` or
             ``xarray.open_zarr`` returns it; a comparison, as ``la.compare`` returns it; curvature, as ``la.curvature``
-            returns it; several surveys by the names that the pictures show; or the path of a run, of a ``survey.zarr``,
-            or of a ``.csv`` or ``.h5`` file. Of several repeats of a slice (or members or samples), most kinds show the
+            returns it; the scores of an ensemble; several surveys, or several ensembles, by the names that the
+            pictures show; or the path of a run, of a ``survey.zarr``, or of a ``.csv`` or ``.h5`` file. Of several
+            repeats of a slice (or members or samples), most kinds show the
             first, and their captions say so.
         out: the directory of the files, made if need be; files are written atomically, and the caption of each picture
             beside it as ``NAME.caption.txt``.
@@ -156,7 +160,8 @@ class Shown:
     """What is to be shown.
 
     Attributes:
-        subject: A survey, a comparison, the data of a curvature run, or several surveys by name.
+        subject: A survey, a comparison, the data of a curvature run, an ensemble, or several surveys or ensembles by
+            name.
         record: Sentences on how it was measured.
         beside: What kinds of pictures of the same run show instead of the subject, by kind.
     """
@@ -178,7 +183,8 @@ class Shown:
                 pictures |= draw(other.subject, [kind], style, other.record)
         if not pictures:
             raise BadInput(
-                "no picture shows what is given; expected a survey of 1 to 3 axes, a comparison or a curvature run"
+                "no picture shows what is given; expected a survey of 1 to 3 axes, a comparison, a curvature run or an "
+                "ensemble"
             )
         return Pictures(pictures)
 
@@ -203,47 +209,49 @@ def _take_subject(subject: object) -> Shown:
         subject = name_places([Path(one) for one in subject])
     if not isinstance(subject, Mapping):
         raise BadInput(
-            f"an object of type {type(subject).__name__} cannot be shown; expected a survey, a comparison, the path of "
-            "a run, or several of them by name"
+            f"an object of type {type(subject).__name__} cannot be shown; expected a survey, a comparison, an "
+            "ensemble, the path of a run, or several of them by name"
         )
     return join_shown({str(name): _take_subject(one) for name, one in subject.items()})
 
 
 def join_shown(several: Mapping[str, Shown]) -> Shown:
-    """Several surveys to be drawn on shared axes, with what is known of each; once where that is the same.
+    """Several surveys or ensembles to be drawn on shared axes, with what is known of each; once where that is the same.
 
     Raises:
-        BadInput: one of them is not a survey.
+        BadInput: one of them is neither, or both are mixed.
     """
-    surveys: dict[str, xr.Dataset] = {}
+    joined: dict[str, xr.Dataset] = {}
     for name, one in several.items():
         if not isinstance(one.subject, xr.Dataset) or is_comparison(one.subject) or is_curvature(one.subject):
-            raise BadInput(f"{name!r} is not a survey; draw it alone")
-        surveys[name] = one.subject
+            raise BadInput(f"{name!r} is not a survey or an ensemble; draw it alone")
+        joined[name] = one.subject
+    ensembles = [name for name, one in joined.items() if is_ensemble(one)]
+    if other := [name for name in joined if ensembles and name not in ensembles]:
+        raise BadInput(f"{ensembles[0]!r} is an ensemble and {other[0]!r} is a survey; draw each kind by itself")
     records = {name: " ".join(one.record) for name, one in several.items() if one.record}
     alike = tuple(dict.fromkeys(records.values()))
-    return Shown(surveys, alike if len(alike) == 1 else tuple(f"{name}: {said}" for name, said in records.items()))
+    return Shown(joined, alike if len(alike) == 1 else tuple(f"{name}: {said}" for name, said in records.items()))
 
 
 def open_subject(place: Path, tell: Callable[[str], None] | None = None) -> Shown:
-    """Open the survey, comparison or curvature of a run, or the file of a survey, with sentences on its measurement.
+    """Open what a run holds (survey, comparison, curvature, ensemble) or a survey's file, and say how it was measured.
 
     Args:
         place: a run directory, a ``survey.zarr`` or another survey in it, or a file of another program.
         tell: called with a line for each damaged part, which is then shown as not finite; None refuses damage.
 
     Raises:
-        BadInput: the path does not hold a survey, a comparison or curvature, or a part is damaged and ``tell`` is None.
+        BadInput: the path holds nothing that can be shown, or a part is damaged and ``tell`` is None.
     """
     stored = place.suffix == Path(SURVEY).suffix and RunDirectory(place.parent).is_run
     owner = place.parent if stored else place
     run = OpenedRun(owner) if RunDirectory(owner).is_run else None
-    if run is not None and (place / COMPARISON).is_file():
-        comparison = read_comparison(place)
-        return Shown(comparison, describe_measurement(comparison, run))
-    if run is not None and (place / CURVATURE).is_file():
-        curvature = read_curvature(place)
-        return Shown(curvature, describe_measurement(curvature, run))
+    if run is not None:
+        for file, read in WHOLE.items():
+            if (place / file).is_file():
+                found = read(place)
+                return Shown(found, describe_measurement(found, run))
     own = run is not None and (not stored or place.name == SURVEY)
     survey, damaged = run.read_damaged_survey() if run is not None and own else open_survey(place)
     for part in damaged:

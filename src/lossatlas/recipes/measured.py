@@ -16,8 +16,9 @@ from lossatlas.describing import join_words
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import parse_json
 from lossatlas.recipes.measured_curvature import describe_curvature
+from lossatlas.recipes.measured_ensemble import describe_ensemble
 from lossatlas.rundir import PROVENANCE, RunDirectory
-from lossatlas.schema import CURVATURE, RANDOM_DIRECTIONS
+from lossatlas.schema import CURVATURE, RANDOM_DIRECTIONS, InEnsemble
 
 if TYPE_CHECKING:
     from lossatlas.recipes.opened_run import OpenedRun
@@ -51,12 +52,12 @@ STATISTICS = {
 
 
 def describe_measurement(subject: xr.Dataset, run: OpenedRun | None = None) -> tuple[str, ...]:
-    """Describe how the numbers of a survey, a comparison or a curvature run were measured, for captions of pictures.
+    """Describe how the numbers of a survey, a comparison, a curvature run or an ensemble were measured, for captions.
 
     Where the record of the run cannot be read, the sentences are those that the data support.
 
     Args:
-        subject: the survey, the comparison or the data of the curvature run.
+        subject: the survey, the comparison, the data of the curvature run, or the ensemble.
         run: the run that made it; None if unknown.
 
     Returns:
@@ -75,10 +76,13 @@ def describe_measurement(subject: xr.Dataset, run: OpenedRun | None = None) -> t
     if RANDOM_DIRECTIONS in subject.attrs:
         with suppress(ValueError):
             random = parse_json(str(subject.attrs[RANDOM_DIRECTIONS]), dict[str, Any])
+    if InEnsemble.KIND in subject.attrs:
+        settings = {**{name: subject.attrs[name] for name in ("model", "data") if name in subject.attrs}, **settings}
     return (
         *_describe_problem(settings, normalisation, _list_axes(subject)),
         *_describe_samples(subject, settings),
         *describe_curvature(subject, settings),
+        *describe_ensemble(subject),
         *_describe_directions(
             random, "Random directions of the slices" if "other_run" in subject.sizes else "Random directions"
         ),
@@ -175,7 +179,8 @@ def _describe_seeds(settings: Mapping[str, Any], random: Mapping[str, Any]) -> I
 
 def _list_samples(subject: xr.Dataset) -> dict[str, Mapping[str, Any]]:
     """Read the evaluation settings of each split: examples, batch size, buffers policy, precision."""
-    if CURVATURE in subject.attrs and isinstance(subject.attrs.get("examples"), int | np.integer):
+    whole = CURVATURE in subject.attrs or InEnsemble.KIND in subject.attrs
+    if whole and isinstance(subject.attrs.get("examples"), int | np.integer):
         return {str(subject.attrs.get("split", "")): subject.attrs}
     return {
         str(variable.attrs["split"]): variable.attrs

@@ -1,15 +1,16 @@
-"""Pictures of surveys, comparisons and curvature runs, with captions, and self-contained reports. Never imports torch.
+"""Pictures of surveys, comparisons, curvature runs and ensembles, with captions, and reports. Never imports torch.
 
 Each kind of picture is one module: pictures of a survey are in ``lossatlas.views.kinds``, those that readers turn and
-move in ``interactive``, those of a comparison in ``comparisons``, those of a curvature run in ``curvature``, and those
-of several surveys in ``overlays``. Which variables a picture shows is decided in :mod:`lossatlas.views.data`, which
-does not draw.
+move in ``interactive``, those of a comparison in ``comparisons``, those of a curvature run in ``curvature``, those of
+ensembles in ``ensembles``, and those of several surveys in ``overlays``. Which variables a picture shows is decided in
+:mod:`lossatlas.views.data` and :mod:`lossatlas.views.ensemble_data`, which do not draw.
 """
 
 from lossatlas.views.base import InteractiveView, StillView, SurveyView, View
 from lossatlas.views.drawing import (
     COMPARISON_VIEWS,
     CURVATURE_VIEWS,
+    ENSEMBLE_VIEWS,
     INTERACTIVE_VIEWS,
     OVERLAY_VIEWS,
     VIEWS,
@@ -18,6 +19,7 @@ from lossatlas.views.drawing import (
     draw_interactive,
     is_comparison,
     is_curvature,
+    is_ensemble,
 )
 from lossatlas.views.picture import FORMATS, DrawnPicture, InteractivePicture, Pictures, save_pictures
 from lossatlas.views.report import write_report
@@ -26,6 +28,7 @@ from lossatlas.views.style import Style
 __all__ = [
     "COMPARISON_VIEWS",
     "CURVATURE_VIEWS",
+    "ENSEMBLE_VIEWS",
     "FORMATS",
     "INTERACTIVE_VIEWS",
     "OVERLAY_VIEWS",
@@ -43,6 +46,7 @@ __all__ = [
     "draw_interactive",
     "is_comparison",
     "is_curvature",
+    "is_ensemble",
     "save_pictures",
     "write_report",
 ]

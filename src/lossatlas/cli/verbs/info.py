@@ -40,7 +40,14 @@ def info() -> int | None:
     from lossatlas.reproduce import STUDIES
     from lossatlas.schedules import SCHEDULES
     from lossatlas.training import OPTIMIZERS
-    from lossatlas.views import COMPARISON_VIEWS, CURVATURE_VIEWS, INTERACTIVE_VIEWS, OVERLAY_VIEWS, VIEWS
+    from lossatlas.views import (
+        COMPARISON_VIEWS,
+        CURVATURE_VIEWS,
+        ENSEMBLE_VIEWS,
+        INTERACTIVE_VIEWS,
+        OVERLAY_VIEWS,
+        VIEWS,
+    )
     from lossatlas.weights import INITIALISERS
 
     devices = ["cpu", *(f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count()))]
@@ -59,6 +66,7 @@ def info() -> int | None:
         "views": [*VIEWS],
         "views of comparisons": [*COMPARISON_VIEWS],
         "views of curvature runs": [*CURVATURE_VIEWS],
+        "views of ensembles": [*ENSEMBLE_VIEWS],
         "views of several surveys": [*OVERLAY_VIEWS],
         "interactive views": [*INTERACTIVE_VIEWS],
         "losses": ["auto", *LOSSES],

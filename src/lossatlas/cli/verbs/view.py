@@ -40,14 +40,14 @@ def view(
     export: tuple[Path, ...] = (),
     pictures: bool = True,
 ) -> int | None:
-    """Draw the survey, comparison or curvature of a run, or surveys of several on shared axes; or export a survey.
+    """Draw the survey, comparison, curvature or ensemble of a run, or of several on shared axes; or export a survey.
 
     Beside each picture its caption is written, NAME.caption.txt, with what a paper must state of how it was measured.
     What cannot be read of a damaged store is named on standard error, chunk by chunk, and drawn as not finite.
 
     Args:
         run: A run directory, a survey.zarr, or a file of another program: .csv, or .h5 of Li et al.'s code.
-        more: Further runs or surveys, to be drawn on shared axes with the first.
+        more: Further surveys, or further ensembles, to be drawn on shared axes with the first.
         kinds: Kinds of pictures (see lossatlas info), such as loss contours surface; by default all that apply.
         out: Directory for the files; by default the run directory, or where the survey is; of several surveys the
             current directory.
@@ -68,6 +68,7 @@ def view(
 
     from lossatlas.exchange.comparison import COMPARISON
     from lossatlas.exchange.curvature import CURVATURE
+    from lossatlas.exchange.ensemble import ENSEMBLE
     from lossatlas.jobs.view import join_shown, make_style, name_places, open_subject
     from lossatlas.views import save_pictures
     from lossatlas.views.picture import check_dpi, check_formats
@@ -87,8 +88,9 @@ def view(
     shown = join_shown(opened) if more else next(iter(opened.values()))
     first = next(iter(opened.values())).subject
     assert isinstance(first, xr.Dataset)
-    for kind, file in (("a comparison", COMPARISON), ("a measurement of curvature", CURVATURE)) if export else ():
-        if (run / file).is_file():
+    others = {"a comparison": COMPARISON, "a measurement of curvature": CURVATURE, "an ensemble": ENSEMBLE}
+    for kind, file in others.items():
+        if export and (run / file).is_file():
             raise BadInput(f"--export writes a survey, and {run} is {kind}; its numbers are in {run / file}")
     drawn = shown.draw(list(kinds) or None, style) if pictures else None
     _export(first, export)
@@ -157,6 +159,9 @@ VIEW = PlainVerb(
             "lossatlas view runs/demo --kinds contours --format pdf --width 85mm",
         ),
         Example("Several surveys on shared axes", "lossatlas view runs/a runs/b --out pictures"),
+        Example(
+            "Several ensembles on shared axes, against their cost", "lossatlas view runs/deep runs/swag --kinds cost"
+        ),
         Example("Write the numbers to a file, and draw nothing", "lossatlas view runs/a --no_pictures --export a.csv"),
     ),
 )
