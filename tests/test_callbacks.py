@@ -21,6 +21,8 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 import lossatlas as la
+from lossatlas.averages import read_averages
+from lossatlas.rundir import AVERAGES
 from lossatlas.training import Thinning, Trajectory
 from lossatlas.training.callbacks.recorder import Recorder, refuse_shards
 from lossatlas.weights.files import collect_state, load_state
@@ -448,3 +450,75 @@ def test_packages_are_imported_only_with_their_callback() -> None:
         "assert not {'lightning', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class TestAverages:
+    @pytest.mark.parametrize("resumed", [0, 5])
+    def test_are_those_of_the_steps_without_any_snapshot(
+        self, resumed: int, framework: Framework, tmp_path: Path
+    ) -> None:
+        make, train = framework
+
+        def averaging() -> Callable[..., Any]:
+            recorder = la.AverageRecorder(tmp_path / "mean", Thinning(steps=2), begin=0.3, rank=3, decay=0.5)
+            return make(averages=recorder, module="model")
+
+        by_hand = train(tmp_path / "out", averaging(), stored=5)
+        if resumed:
+            (tmp_path / "whole").mkdir()
+            final = tmp_path / "mean" / AVERAGES
+            if make is la.HuggingFaceTrajectory:  # the file has to be that of the checkpoint
+                with pytest.raises(la.BadInput, match="holds averages up to step 10, .* expected step 5"):
+                    train(tmp_path / "out", averaging(), resumed=5)
+                return
+            final.rename(tmp_path / "whole" / AVERAGES)
+            train(tmp_path / "out", averaging(), resumed=5)
+            assert final.read_bytes() == (tmp_path / "whole" / AVERAGES).read_bytes()
+        space = la.WeightSpace(network())
+        states = {
+            step: space.flatten({name.removeprefix("model."): value for name, value in state.items()})
+            for step, state in by_hand.states.items()
+        }
+        expected = la.Moments.of([states[step] for step in (4, 6, 8, 10)], rank=3)
+        average = la.ExponentialAverage(0.5)
+        for step in range(3, 11):
+            average.update(states[step])
+        found = read_averages(tmp_path / "mean" / AVERAGES, space)
+        assert torch.allclose(found.moments.mean, expected.mean, rtol=1e-14)
+        assert torch.equal(found.moments.deviations, expected.deviations)
+        assert torch.equal(found.exponential.value, average.value)
+        assert not list(tmp_path.rglob("index.jsonl"))
+
+    def test_continue_what_was_written_with_a_checkpoint(self, tmp_path: Path) -> None:
+        """Of the Hugging Face trainer, whose checkpoints hold no state of callbacks."""
+
+        class StopAt(TrainerCallback):
+            def on_step_end(self, args: object, state: Any, control: Any, **kwargs: Any) -> None:
+                control.should_training_stop = state.global_step == 6
+
+        def recorded(folder: str) -> TrainerCallback:
+            recorder = la.AverageRecorder(tmp_path / folder, Thinning(steps=2), begin=2, rank=3, decay=0.5)
+            return la.HuggingFaceTrajectory(averages=recorder, module="model")
+
+        with_hugging_face(tmp_path / "out", recorded("whole"), stored=6)
+        both = recorded("parts")
+        stop, begin = StopAt(), both.on_step_end
+        assert begin is not None
+        both.on_step_end = stop.on_step_end  # type: ignore[method-assign]
+        with_hugging_face(tmp_path / "again", both, stored=6)
+        with_hugging_face(tmp_path / "again", recorded("parts"), resumed=6)
+        space = la.WeightSpace(network())
+        one, other = (read_averages(tmp_path / name / AVERAGES, space) for name in ("whole", "parts"))
+        assert one.moments.count == other.moments.count == 5
+        assert torch.allclose(one.moments.mean, other.moments.mean, rtol=1e-13)
+        assert torch.allclose(one.moments.variance, other.moments.variance, rtol=1e-12)
+        assert torch.equal(one.moments.deviations, other.moments.deviations)
+
+    def test_without_anything_to_record_are_refused(self, framework: Framework) -> None:
+        make, _ = framework
+        with pytest.raises(la.BadInput, match="nothing to record; give the folder of a trajectory, or averages="):
+            make()
+        with pytest.raises(la.BadInput, match="a thinning is given without a trajectory"):
+            make(thinning=Thinning(steps=1), averages=la.AverageRecorder())
+        with pytest.raises(la.BadInput, match="averages alone"):
+            _ = make(averages=la.AverageRecorder()).trajectory

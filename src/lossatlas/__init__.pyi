@@ -128,6 +128,8 @@ from .schedules.kinds.swa_cyclic import CyclicAveragingRate as CyclicAveragingRa
 from .schedules.kinds.warm_restarts import WarmRestarts as WarmRestarts
 from .surveying import make_grid as make_grid
 from .training import (
+    AverageRecorder as AverageRecorder,
+    Averaging as Averaging,
     HeldTrajectory as HeldTrajectory,
     Thinning as Thinning,
     Training as Training,

@@ -47,6 +47,7 @@ __all__ = [
     "Fraction",
     "NamedOptions",
     "NotNegative",
+    "OpenShare",
     "Positive",
     "Seed",
     "Share",
@@ -77,6 +78,7 @@ Positive: TypeAlias = Annotated[float, Meta(gt=0, description="a positive number
 NotNegative: TypeAlias = Annotated[float, Meta(ge=0, description="0 or a positive number")]
 ToInfinity: TypeAlias = Annotated[float, Meta(gt=0, description="a positive number, or inf", extra=INFINITE)]
 Decay: TypeAlias = Annotated[float, Meta(ge=0, lt=1, description="a number in [0, 1)")]
+OpenShare: TypeAlias = Annotated[float, Meta(gt=0, lt=1, description="a number between 0 and 1")]
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1, description="a number in [0, 1]")]
 BelowOne: TypeAlias = Annotated[float, Meta(ge=0, lt=1, description="a number in [0, 1)")]
 Fraction: TypeAlias = Annotated[float, Meta(gt=0, le=1, description="a number in (0, 1]")]

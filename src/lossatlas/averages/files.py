@@ -134,8 +134,13 @@ def _check_parameters(path: Path, told: _Told, space: WeightSpace) -> None:
             expected = f"has shape {tuple(here[name])}" if name in here else "is missing"
             raise BadInput(
                 f"{path} holds averages of another model: {name!r} {described} there and {expected} in the model; "
-                "choose the model and options that it was trained with"
+                "choose the model and parameters that it was trained with"
             )
+    if list(there) != list(here):
+        raise BadInput(
+            f"{path} holds averages of a model with the same parameters in another order; choose the model that it was "
+            "trained with"
+        )
 
 
 def _no_averages(path: Path, error: Exception) -> BadInput:

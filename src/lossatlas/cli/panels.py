@@ -64,6 +64,7 @@ PANELS = (
             "direction_seed",
             "epochs",
             "snapshots",
+            "average",
         ),
         rare=(
             "chart",
@@ -93,6 +94,9 @@ PANELS = (
             "init_from",
             "init_gain",
             "switch",
+            "average_from",
+            "average_rank",
+            "average_decay",
         ),
     ),
     Panel(title="Network and data", common=("data", "model", "loss", "seed"), rare=("holdout", "output", "parameters")),

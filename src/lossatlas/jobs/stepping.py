@@ -18,7 +18,9 @@ __all__ = ["Stepped", "descend"]
 class Stepped(Stored, Protocol):
     """A fit or a training: steps, and a state from which they resume bit for bit."""
 
-    steps: int
+    @property
+    def steps(self) -> int:
+        """Return the number of steps that were made."""
 
     @property
     def progress(self) -> float:

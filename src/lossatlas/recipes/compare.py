@@ -42,7 +42,9 @@ __all__ = [
     "pair_networks",
 ]
 
-APART = {"seed", "device", "snapshots", "eval_batch_size"}
+APART = {
+    "seed", "device", "snapshots", "eval_batch_size", "average", "average_from", "average_rank", "average_decay"
+}  # fmt: skip
 """The settings in which runs of one group may differ: the seed, and settings that do not change the result."""
 ORDER = ("model", "output", "parameters", "lr", "weight_decay", "schedule", "epochs", "batch_size", "augment")
 """The order of settings in the name of a group; others follow."""

@@ -20,7 +20,17 @@ from lossatlas.recipes.problem import build_problem, hash_data, hash_network
 from lossatlas.recipes.train_config import TrainConfig
 from lossatlas.schedules import SCHEDULES
 from lossatlas.surveying.standing import Standing
-from lossatlas.training import OptimizerChoice, Thinning, Training, parse_optimizer, parse_switch, parse_thinning
+from lossatlas.training import (
+    Averaging,
+    OptimizerChoice,
+    Thinning,
+    Training,
+    check_averaging,
+    parse_averaging,
+    parse_optimizer,
+    parse_switch,
+    parse_thinning,
+)
 from lossatlas.weights import WeightSpace
 from lossatlas.weights.files import collect_state
 
@@ -38,6 +48,8 @@ class TrainRecipe:
     training: Training
     thinning: Thinning | None
     """The rule by which steps are kept as snapshots; None records no trajectory."""
+    averaging: Averaging | None
+    """What is averaged of the weights; None averages nothing."""
     start: str
     """The hash of the initial weights."""
     twin: Callable[[], Training]
@@ -50,7 +62,15 @@ class TrainRecipe:
         """Return the least bytes of the run on disk: the network, its trajectory and a checkpoint."""
         state = collect_state(self.problem.module).values()
         kept = 0 if self.thinning is None else self.thinning.count(self.training.total_steps, self.training.epochs)
-        return (kept + 2) * sum(value.numel() * value.element_size() for value in state)
+        return (kept + 2) * sum(value.numel() * value.element_size() for value in state) + 2 * self.averages_bytes
+
+    @property
+    def averages_bytes(self) -> int:
+        """Return the bytes of the averages of the weights, which a checkpoint holds, too."""
+        if self.averaging is None:
+            return 0
+        doubles = 3 if self.averaging.decay is not None else 2
+        return self.space.size * (8 * doubles + 4 * self.averaging.rank)
 
     def fingerprints(self) -> dict[str, str]:
         """Return hashes of the inputs that the configuration names: data and initial weights."""
@@ -64,6 +84,8 @@ def build_train(config: TrainConfig) -> TrainRecipe:
         BadInput: the configuration is refused; the message names the first error.
     """
     thinning = parse_thinning(config.snapshots)
+    rest = Averaging(begin=config.average_from, rank=config.average_rank, decay=config.average_decay)
+    averaging = parse_averaging(config.average, rest)
     optimizer = _decaying(parse_optimizer(config.optimizer).with_options(lr=config.lr), config)
     switches = [parse_switch(spec) for spec in config.switch]
     switches = [replace(switch, optimizer=_decaying(switch.optimizer, config)) for switch in switches]
@@ -98,8 +120,12 @@ def build_train(config: TrainConfig) -> TrainRecipe:
             f"epochs is {config.epochs:g}, which are {written(training.total_steps)} steps; expected at most "
             f"{MOST_STEPS:,}, a year of the shortest steps"
         )
+    if averaging is not None:
+        check_averaging(averaging, training)
     twin = _twin_of(base.problem, begin)
-    return TrainRecipe(base.problem, base.space, base.data, evaluated, training, thinning, start, twin, notes)
+    return TrainRecipe(
+        base.problem, base.space, base.data, evaluated, training, thinning, averaging, start, twin, notes
+    )
 
 
 def _twin_of(problem: Problem, begin: Callable[[Problem], Training]) -> Callable[[], Training]:

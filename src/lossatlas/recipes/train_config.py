@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from lossatlas.bounds import Positive
+from lossatlas.bounds import BelowOne, CountOrZero, OpenShare, Positive
+from lossatlas.errors import BadInput
 from lossatlas.recipes.base import ProblemConfig
 from lossatlas.recipes.shared_config import EvalBatchConfig, OptimizerConfig
 
@@ -33,5 +34,24 @@ class TrainConfig(EvalBatchConfig, OptimizerConfig, ProblemConfig):
     init_gain: Positive = 1.0
     """Factor of the initial weights (of matrices and kernels; vectors such as biases stay as they are)."""
 
+    average: str = "none"
+    """Steps whose weights are averaged (their mean, variance and last deviations) into averages.safetensors: epoch,
+    epoch:N, step:N, members (where the learning rate is lowest), or none."""
+    average_from: BelowOne = 0.75
+    """Fraction of the training after which weights are averaged."""
+    average_rank: CountOrZero = 20
+    """Number of deviations from the running mean that are kept with the averages, each as large as the network."""
+    average_decay: OpenShare | None = None
+    """Decay per step of an exponential average that is kept beside the others, such as 0.999; by default there is
+    none."""
+
     snapshots: str = "epoch"
     """Steps that the trajectory keeps besides the first and the last: epoch, epoch:N, step:N, distance:D, or none."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("average_from", "average_rank", "average_decay"):
+            if self.average == "none" and getattr(self, name) != getattr(TrainConfig, name):
+                raise BadInput(
+                    f"{name} means nothing without averages; leave it out, or choose them, as in average epoch"
+                )

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from lossatlas.averages import Averages
 from lossatlas.bounds import check_arguments
 from lossatlas.cards import choose_numbers, draw_history, write_card
 from lossatlas.data import Augmentation, Split
@@ -18,6 +19,7 @@ from lossatlas.problem import Problem
 from lossatlas.progress import show_progress
 from lossatlas.schedules import Schedule
 from lossatlas.schedules.kinds.constant import Constant
+from lossatlas.training.averaging import AverageRecorder, Averaging, parse_averaging
 from lossatlas.training.optimizers import OptimizerChoice, parse_optimizer
 from lossatlas.training.thinning import Thinning, parse_thinning
 from lossatlas.training.training import Switch, Training, parse_switch
@@ -25,7 +27,7 @@ from lossatlas.training.trajectory import HeldTrajectory, Recording, Trajectory
 from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
 
-__all__ = ["TrainResult", "record_start", "record_step", "train"]
+__all__ = ["TrainResult", "check_averaging", "record_start", "record_step", "train"]
 
 TOLD = ("epoch", "loss", "accuracy", "lr", "phase")
 """The entries of a step's record that are kept with a snapshot."""
@@ -47,6 +49,8 @@ class TrainResult:
     """The number of optimiser steps."""
     seconds: float
     """The seconds that the steps took."""
+    averages: Averages | None = None
+    """The moments and the exponential average of the weights; None if none were asked for."""
 
     def __repr__(self) -> str:
         return write_repr(self, lambda: f"{self._describe()}, {self.trajectory!r}")
@@ -73,6 +77,7 @@ def train(
     seed: int = 0,
     augment: Sequence[Augmentation] = (),
     snapshots: Thinning | str = "epoch",
+    averages: Averaging | str = "none",
     path: Path | str | None = None,
     on_step: Callable[[dict[str, float]], None] | None = None,
     progress: bool | None = None,
@@ -93,12 +98,14 @@ def train(
         augment: augmentations of the images of each step's batch, applied in order.
         snapshots: the steps that are kept beside the first and the last: ``epoch``, ``epoch:N``, ``step:N``,
             ``distance:D`` or a :class:`~lossatlas.Thinning`; or ``none``.
-        path: a folder without snapshots, in which they are kept; None keeps them in memory.
+        averages: the steps whose weights are averaged from the last quarter on: ``epoch``, ``epoch:N``, ``step:N``,
+            ``members`` (where the learning rate is lowest), or an :class:`~lossatlas.Averaging`; or ``none``.
+        path: a folder without snapshots, in which they and the averages are kept; None keeps them in memory.
         on_step: a function that is called with the record of each step.
         progress: whether to show the progress; None shows it after two seconds, in a notebook or on a terminal.
 
     Returns:
-        The trained module, the record of each step, and the trajectory.
+        The trained module, the record of each step, the trajectory, and the averages.
 
     Raises:
         BadInput: arguments do not fit together.
@@ -129,32 +136,66 @@ def train(
         seed=seed,
         augment=augment,
     )
-    record_start(trajectory, training)
+    averaging = parse_averaging(averages) if isinstance(averages, str) else averages
+    recorder: AverageRecorder | None = None
+    if averaging is not None:
+        check_averaging(averaging, training)
+        recorder = averaging.make_recorder(path, training.space, training.total_steps, training.members)
+    record_start(trajectory, training, recorder)
     history = []
     with show_progress(progress) as reporter:
         while not training.done:
             history.append(training.step())
-            record_step(trajectory, training, history[-1])
+            record_step(trajectory, training, history[-1], recorder)
             reporter.progress("train", min(training.progress, 1.0), training.running)
             if on_step is not None:
                 on_step(history[-1])
-    return TrainResult(training.module, history, trajectory, training.steps, training.seconds)
+    if recorder is not None and path is not None:
+        recorder.write()
+    found = recorder.result() if recorder is not None else None
+    return TrainResult(training.module, history, trajectory, training.steps, training.seconds, found)
 
 
-def record_start(trajectory: Recording[Any] | None, training: Training) -> None:
-    """Record a network before its first step, unless its trajectory has begun."""
+def check_averaging(averaging: Averaging, training: Training) -> None:
+    """Refuse averages of fewer than two vectors, before the training.
+
+    Raises:
+        BadInput: so few would be taken.
+    """
+    count = averaging.count(training.total_steps, training.epochs, training.members)
+    if count < 2:
+        raise BadInput(
+            f"an average needs the weights of two steps or more, and of {training.total_steps:,} steps "
+            f"{count or 'none'} would be taken; begin earlier, average more often, or train longer"
+        )
+
+
+def record_start(
+    trajectory: Recording[Any] | None, training: Training, averages: AverageRecorder | None = None
+) -> None:
+    """Record a network before its first step, unless its trajectory and its averages have begun."""
     if trajectory is not None and not trajectory.snapshots:
         trajectory.record(training.module, training.steps, epoch=0.0, phase=0)
+    if averages is not None and averages.step < 0:
+        averages.record(training.module, training.steps, epoch=0.0)
 
 
-def record_step(trajectory: Recording[Any] | None, training: Training, record: Mapping[str, float]) -> None:
-    """Record a network after a step if a snapshot is due, and always after the last one.
+def record_step(
+    trajectory: Recording[Any] | None,
+    training: Training,
+    record: Mapping[str, float],
+    averages: AverageRecorder | None = None,
+) -> None:
+    """Record a network after a step if a snapshot is due, and always after the last one; average its weights.
 
     Args:
         trajectory: the trajectory; None records nothing.
         training: the training that has made the step.
         record: the record of the step.
+        averages: of its weights; None averages nothing.
     """
+    if averages is not None:
+        averages.record(training.module, training.steps, epoch=record["epoch"])
     if trajectory is not None:
         told = {name: record[name] for name in TOLD if name in record}
         (trajectory.keep if training.done else trajectory.record)(training.module, training.steps, **told)

@@ -165,6 +165,11 @@ class Training:
         return self._handed.loss
 
     @property
+    def space(self) -> WeightSpace:
+        """Return the parameters that are trained."""
+        return self._space
+
+    @property
     def device(self) -> torch.device:
         """Return the device of the network."""
         return self._vector.device

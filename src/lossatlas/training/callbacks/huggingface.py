@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from lossatlas.training.averaging import AverageRecorder
 from lossatlas.training.callbacks.recorder import Recorder, cannot_import, read_rate, refuse_shards
 from lossatlas.training.thinning import Thinning
 from lossatlas.training.trajectory import Trajectory
@@ -29,25 +30,37 @@ class HuggingFaceTrajectory(TrainerCallback):
     training that is resumed from a checkpoint continues its trajectory from there. Only one process writes.
 
     Args:
-        trajectory: the folder of the trajectory, or a :class:`~lossatlas.Trajectory` with its own thinning.
+        trajectory: the folder of the trajectory, or a :class:`~lossatlas.Trajectory` with its own thinning; None keeps
+            no snapshots.
         thinning: the rule by which steps are kept; default all.
         module: the path of the submodule that is recorded; default the whole model.
+        averages: collects the moments and the exponential average of the weights, with or without snapshots; it writes
+            them with every checkpoint and at the end.
 
     Raises:
-        BadInput: both a trajectory and a thinning are given, or the index cannot be read. When the training starts: the
-            folder holds snapshots of another training, the submodule is missing, or parameters are sharded over
-            processes.
+        BadInput: both a trajectory and a thinning are given, nothing is to be recorded, or the index cannot be read.
+            When the training starts: the folder holds snapshots or averages of another training, the submodule is
+            missing, or parameters are sharded over processes.
     """
 
     def __init__(
-        self, trajectory: Trajectory | Path | str, thinning: Thinning | None = None, *, module: str = ""
+        self,
+        trajectory: Trajectory | Path | str | None = None,
+        thinning: Thinning | None = None,
+        *,
+        module: str = "",
+        averages: AverageRecorder | None = None,
     ) -> None:
-        self._recorder = Recorder(trajectory, thinning, module)
+        self._recorder = Recorder(trajectory, thinning, module, averages)
         self._rate: dict[str, float] = {}
 
     @property
     def trajectory(self) -> Trajectory:
-        """Return the trajectory that is recorded."""
+        """Return the trajectory that is recorded.
+
+        Raises:
+            BadInput: averages alone are recorded.
+        """
         return self._recorder.trajectory
 
     def on_train_begin(
@@ -56,7 +69,7 @@ class HuggingFaceTrajectory(TrainerCallback):
         refuse_shards(kwargs["model"])
         self._rate = {}
         if state.is_world_process_zero:
-            self._recorder.begin(kwargs["model"], state.global_step, epoch=float(state.epoch))
+            self._recorder.begin(kwargs["model"], state.global_step, lambda: state.max_steps, epoch=float(state.epoch))
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -69,6 +82,10 @@ class HuggingFaceTrajectory(TrainerCallback):
         # The step before is recorded now: its weights are unchanged, and its loss was logged only after it ended.
         if state.is_world_process_zero:
             self._recorder.step(kwargs["model"], state.global_step, **self._scalars(state))
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if state.is_world_process_zero:
+            self._recorder.save(kwargs["model"], state.global_step, **self._scalars(state))
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         # The log of the whole training is the last event before the best model takes the place of the last one.

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lossatlas.training.averaging import AverageRecorder
 from lossatlas.training.callbacks.recorder import Recorder, cannot_import, read_rate, refuse_shards
 from lossatlas.training.thinning import Thinning
 from lossatlas.training.trajectory import Trajectory
@@ -31,21 +32,30 @@ class LightningTrajectory(Callback):
     writes, and a ``fast_dev_run`` records nothing.
 
     Args:
-        trajectory: the folder of the trajectory, or a :class:`~lossatlas.Trajectory` with its own thinning.
+        trajectory: the folder of the trajectory, or a :class:`~lossatlas.Trajectory` with its own thinning; None keeps
+            no snapshots.
         thinning: the rule by which steps are kept; default all.
         module: the path of the submodule that is recorded, as in ``module="model"``, so that snapshots have the
             parameter names of the plain network; default the whole LightningModule.
+        averages: collects the moments and the exponential average of the weights, with or without snapshots; it writes
+            them at the end, and
+            checkpoints hold them.
 
     Raises:
-        BadInput: both a trajectory and a thinning are given, or the index cannot be read. When the training starts: the
-            folder holds snapshots of another training, the submodule is missing, or parameters are sharded over
-            processes.
+        BadInput: both a trajectory and a thinning are given, nothing is to be recorded, or the index cannot be read.
+            When the training starts: the folder holds snapshots or averages of another training, the submodule is
+            missing, or parameters are sharded over processes.
     """
 
     def __init__(
-        self, trajectory: Trajectory | Path | str, thinning: Thinning | None = None, *, module: str = ""
+        self,
+        trajectory: Trajectory | Path | str | None = None,
+        thinning: Thinning | None = None,
+        *,
+        module: str = "",
+        averages: AverageRecorder | None = None,
     ) -> None:
-        self._recorder = Recorder(trajectory, thinning, module)
+        self._recorder = Recorder(trajectory, thinning, module, averages)
         self._step = 0
         self._losses: list[Tensor] = []
         self._rate: dict[str, float] = {}
@@ -53,7 +63,11 @@ class LightningTrajectory(Callback):
 
     @property
     def trajectory(self) -> Trajectory:
-        """Return the trajectory that is recorded."""
+        """Return the trajectory that is recorded.
+
+        Raises:
+            BadInput: averages alone are recorded.
+        """
         return self._recorder.trajectory
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -62,7 +76,15 @@ class LightningTrajectory(Callback):
         self._step, self._losses, self._rate = trainer.global_step, [], {}
         self._scalars = {"epoch": float(trainer.current_epoch)}
         if _writes(trainer):
-            self._recorder.begin(pl_module, trainer.global_step, **self._scalars)
+            self._recorder.begin(
+                pl_module, trainer.global_step, lambda: trainer.estimated_stepping_batches, **self._scalars
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._recorder.state()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._recorder.restore(state_dict)
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
