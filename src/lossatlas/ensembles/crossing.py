@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -68,7 +68,7 @@ def cross_given(
     tempered = [
         measure(averaged, scores, own[1 - half]) for own, half in zip(values, halves, strict=True)
     ]  # each row with the temperature of the other half
-    return Crossed(raw, _join_halvings(tempered), values, at_bound)
+    return Crossed(raw, _average_halvings(tempered), values, at_bound)
 
 
 def choose_orders(
@@ -118,42 +118,69 @@ def cross_greedy(
     Returns:
         One for each number of members.
     """
-    halvings, members = len(halves), len(predictions)
-    raw: list[list[dict[str, Measured]]] = [[] for _ in sizes]
-    tempered: list[list[dict[str, Measured]]] = [[] for _ in sizes]
-    temperatures = torch.empty(len(sizes), halvings, 2, dtype=torch.float64)
-    at_bound = torch.empty(len(sizes), halvings, 2, dtype=torch.bool)
+    found: list[list[Crossed]] = [[] for _ in sizes]
     for h, half in enumerate(halves):
-        sides = [(half == side).nonzero()[:, 0] for side in (0, 1)]
-        found: list[tuple[list[dict[str, Measured]], list[dict[str, Measured]]]] = []
+        rows = [(half == side).nonzero()[:, 0] for side in (0, 1)]
+        sides = []
         for side in (0, 1):
-            own, other = sides[side], sides[1 - side]
-            found.append(([], []))
-            running, before = start_average(predictions), None
-            for position, member in enumerate(orders[h, side].tolist(), 1):
-                running.add(predictions.of(member))
-                if position not in sizes:
-                    continue
-                size, averaged = sizes.index(position), running.average()
-                fitted = fit_temperatures(averaged.take(own), torch.zeros(1, len(own), dtype=torch.int64), 1, before)
-                before = fitted.values
-                temperatures[size, h, side], at_bound[size, h, side] = fitted.values[0], fitted.at_bound[0]
-                scored = averaged.take(other)
-                found[side][0].append(measure(scored, scores))
-                found[side][1].append(measure(scored, scores, fitted.values.expand(len(other))))
-                on_share((2 * h + side + position / members) / (2 * halvings))
-        back = torch.cat([sides[1], sides[0]]).argsort()  # rows in their own order again
-        for into, parts in ((raw, [each[0] for each in found]), (tempered, [each[1] for each in found])):
-            for size, (first, second) in enumerate(zip(*parts, strict=True)):
-                both = {name: join_measured([first[name], second[name]], dim=1).take(back) for name in scores}
-                into[size].append(both)
-    return [
-        Crossed(_join_halvings(raw[size]), _join_halvings(tempered[size]), temperatures[size], at_bound[size])
-        for size in range(len(sizes))
-    ]
+            parts = _follow(predictions, scores, orders[h, side].tolist(), rows[side], rows[1 - side], sizes)
+            sides.append(list(parts))
+            on_share((2 * h + side + 1) / (2 * len(halves)))
+        back = torch.cat([rows[1], rows[0]]).argsort()  # to the order in which the rows were given
+        for into, first, second in zip(found, *sides, strict=True):
+            into.append(_join_sides(first, second, back))
+    return [_join_halvings(of_size) for of_size in found]
 
 
-def _join_halvings(measured: Sequence[Mapping[str, Measured]]) -> dict[str, Measured]:
+def _follow(
+    predictions: Predictions,
+    scores: Mapping[str, Score],
+    order: Sequence[int],
+    own: Tensor,
+    other: Tensor,
+    sizes: Sequence[int],
+) -> Iterator[Crossed]:
+    """Add members in an order, fit temperatures on the rows that it was chosen on, and score the other rows.
+
+    Yields:
+        For each number of members the numbers for the other rows, and one temperature (1, 1).
+    """
+    running, before = start_average(predictions), None
+    for count, member in enumerate(order, 1):
+        running.add(predictions.of(member))
+        if count in sizes:
+            averaged = running.average()
+            fitted = fit_temperatures(averaged.take(own), torch.zeros(1, len(own), dtype=torch.int64), 1, before)
+            before = fitted.values
+            scored = averaged.take(other)
+            tempered = measure(scored, scores, fitted.values.expand(len(other)))
+            yield Crossed(measure(scored, scores), tempered, fitted.values[None], fitted.at_bound[None])
+
+
+def _join_sides(first: Crossed, second: Crossed, back: Tensor) -> Crossed:
+    """Put the two ways of a halving together, with rows in the order that ``back`` gives them."""
+
+    def join(one: Mapping[str, Measured], other: Mapping[str, Measured]) -> dict[str, Measured]:
+        return {name: join_measured([one[name], other[name]], dim=1).take(back) for name in one}
+
+    return Crossed(
+        join(first.raw, second.raw),
+        join(first.tempered, second.tempered),
+        torch.cat([first.temperatures, second.temperatures], dim=1),
+        torch.cat([first.at_bound, second.at_bound], dim=1),
+    )
+
+
+def _join_halvings(crossed: Sequence[Crossed]) -> Crossed:
+    return Crossed(
+        _average_halvings([each.raw for each in crossed]),
+        _average_halvings([each.tempered for each in crossed]),
+        torch.cat([each.temperatures for each in crossed]),
+        torch.cat([each.at_bound for each in crossed]),
+    )
+
+
+def _average_halvings(measured: Sequence[Mapping[str, Measured]]) -> dict[str, Measured]:
     return {name: join_measured([each[name] for each in measured], dim=0).compact() for name in measured[0]}
 
 
