@@ -166,13 +166,23 @@ def _tabulate_scores(ensemble: xr.Dataset, title: str) -> Grid:
     rows = []
     for score in list_scores({"": ensemble}):
         alone, together, difference = _read_ends(ensemble, score)
-        members = data.read_numbers(ensemble, InEnsemble.of_member(score))
-        known = members[np.isfinite(members)]
-        spread = [scales.number(float(each)) for each in (known.mean(), known.min(), known.max())] if known.size else []
-        mean = f"{spread[0]} ({spread[1]} to {spread[2]})" if spread else NOTHING
-        rows.append([_words(ensemble, score), alone, mean, together, difference])
+        rows.append([_words(ensemble, score), alone, _write_spread(ensemble, score), together, difference])
     head = ["score", "first member", "mean member (lowest to highest)", "all members", "all less the first"]
     return Grid(_title(title), head, rows, f"Lower is better. {PAIRED}")
+
+
+def _write_spread(ensemble: xr.Dataset, score: str) -> str:
+    """Write the mean of a score over the members, with the lowest and the highest, to as many digits as one of them."""
+    members, errors = read_values(ensemble, InEnsemble.of_member(score))
+    known = members[np.isfinite(members)]
+    if not known.size:
+        return NOTHING
+    digits = _count_digits(math.nan if errors is None else float(errors[0]))
+    mean, low, high = (
+        (scales.number(each) if digits is None else f"{each:,.{digits}f}").replace("-", MINUS)
+        for each in (float(known.mean()), float(known.min()), float(known.max()))
+    )
+    return f"{mean} ({low} to {high})"
 
 
 def _tabulate_halves(ensemble: xr.Dataset, title: str) -> Iterator[Grid]:
@@ -246,10 +256,16 @@ def _write(found: tuple[scales.Floats, scales.Floats | None] | None, place: int,
         return NOTHING if found is None or math.isnan(found[0][place]) else "infinite"
     value, error = float(found[0][place]), math.nan if found[1] is None else float(found[1][place])
     plus = "+" * (signed and value > 0)
-    if not (math.isfinite(error) and error > 0):
+    if (digits := _count_digits(error)) is None:
         return f"{plus}{scales.number(value)}".replace("-", MINUS)
-    digits = min(max(0, 1 - math.floor(math.log10(error))), MOST_DIGITS)
     return f"{plus}{value:,.{digits}f}".replace("-", MINUS) + f" \u00b1 {error:,.{digits}f}"
+
+
+def _count_digits(error: float) -> int | None:
+    """Count the digits after the point with which a number shows two of its standard error; None without an error."""
+    if not (math.isfinite(error) and error > 0):
+        return None
+    return min(max(0, 1 - math.floor(math.log10(error))), MOST_DIGITS)
 
 
 def _write_cost(ensemble: xr.Dataset, cost: str, place: int) -> str:
