@@ -129,7 +129,7 @@ def _describe_samples(subject: xr.Dataset, settings: Mapping[str, Any]) -> Itera
     """Describe the examples of each split, the statistics of normalisation layers, and the precision."""
     samples = _list_samples(subject)
     asked = str(settings.get("examples"))
-    counts = [f"{sample['examples']:,} {split} examples" for split, sample in samples.items()]
+    counts = [f"{sample['examples']:,} {split} examples".replace("  ", " ") for split, sample in samples.items()]
     subset = f"; of splits with more than {asked} examples a fixed random subset" * asked.isdecimal()
     if counts:
         sizes = {sample["eval_batch_size"] for sample in samples.values() if "eval_batch_size" in sample}

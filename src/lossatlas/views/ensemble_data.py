@@ -135,8 +135,10 @@ def describe_ends(ensembles: Ensembles, names: Sequence[str]) -> Iterator[str]:
 
 def list_differing(ensembles: Ensembles) -> list[str]:
     """Notes on what of several ensembles is not alike, so that their scores are not quite comparable."""
-    splits = dict.fromkeys(str(one.attrs.get(InEnsemble.SPLIT)) for one in ensembles.values())
+    splits = dict.fromkeys(str(one.attrs.get(InEnsemble.SPLIT, "unknown")) for one in ensembles.values())
     if len(splits) > 1:
         return [f"measured on different splits: {', '.join(splits)}"]
     hashes = {one.attrs[InEnsemble.DATA_HASH] for one in ensembles.values() if InEnsemble.DATA_HASH in one.attrs}
-    return [f"{next(iter(splits))} examples differ between the ensembles"] * (len(hashes) > 1)
+    counts = {int(one.attrs[InEnsemble.EXAMPLES]) for one in ensembles.values()}
+    differ = len(hashes) > 1 or len(counts) > 1
+    return [f"{next(iter(splits))} examples differ between the ensembles".removeprefix("unknown ")] * differ

@@ -104,8 +104,9 @@ def _lead(name: str, ensemble: xr.Dataset) -> str:
     examples = count_things(int(ensemble.attrs[InEnsemble.EXAMPLES]), "example")
     members = count_things(int(count_members(ensemble)[-1]), "member")
     compared = f", {difference} against the first member's {alone}" * (NOTHING not in (alone, difference))
+    split = f" of the {ensemble.attrs[InEnsemble.SPLIT]} split" if InEnsemble.SPLIT in ensemble.attrs else ""
     return (
-        f"{name}: the {what} of {members}, averaged, on {examples} of the {ensemble.attrs[InEnsemble.SPLIT]} split: "
+        f"{name}: the {what} of {members}, averaged, on {examples}{split}: "
         f"{_words(ensemble, score)} {together}{compared}."
     )
 
@@ -121,8 +122,7 @@ def _tile(ensembles: Ensembles) -> list[tuple[str, str]]:
         return [("ensembles", str(len(ensembles)))]
     (one,) = ensembles.values()
     tiles = [("members", str(one.sizes[InEnsemble.MEMBER]))]
-    for score in list_scores(ensembles):
-        tiles.append((_words(one, score), _read_ends(one, score)[1]))
+    tiles += [(_words(one, score), _read_ends(one, score)[1]) for score in list_scores(ensembles)]
     if (found := read_halves(one, "nll", InEnsemble.GIVEN, InEnsemble.TEMPERED)) is not None:
         tiles.append((f"{_words(one, 'nll')}, tempered on halves", _write(found, -1)))
     return tiles
