@@ -324,6 +324,18 @@ def test_runs_of_ensembles_are_viewed_by_their_paths(tmp_path: Path, capsys: pyt
     assert "is an ensemble; its numbers are in" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("lacks", ["ensemble", "scores", "examples", "member_nll", "nll", "count"])
+def test_a_file_that_holds_something_else_is_refused_in_a_line(tmp_path: Path, lacks: str) -> None:
+    one = classify(2)
+    if lacks in one.attrs:
+        del one.attrs[lacks]
+    else:
+        one = one.drop_vars(lacks)
+    with pytest.raises(BadInput, match="does not hold the scores of an ensemble") as refused:
+        la.view(put_run(tmp_path / "run", one))
+    assert "\n" not in str(refused.value)
+
+
 def test_how_an_ensemble_was_scored_is_said() -> None:
     said = " ".join(describe_measurement(classify()))
     assert "Network mlp on digits." in said
