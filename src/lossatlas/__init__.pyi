@@ -48,6 +48,7 @@ from .engine.buffers.frozen import FrozenStatistics as FrozenStatistics
 from .engine.buffers.interpolated import InterpolatedStatistics as InterpolatedStatistics
 from .engine.buffers.reestimated import ReestimatedStatistics as ReestimatedStatistics
 from .engine.setup import engine_for as engine_for
+from .ensembles import Members as Members
 from .errors import (
     BadInput as BadInput,
     CannotFinish as CannotFinish,
@@ -67,10 +68,12 @@ from .fitting import (
     fit as fit,
 )
 from .jobs.library import compare as compare, connect as connect, curvature as curvature, survey as survey
+from .jobs.library_ensemble import ensemble as ensemble
 from .jobs.results import (
     Comparison as Comparison,
     CurvatureResult as CurvatureResult,
     CurveResult as CurveResult,
+    Ensemble as Ensemble,
     Survey as Survey,
 )
 from .jobs.view import view as view

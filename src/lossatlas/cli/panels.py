@@ -48,6 +48,7 @@ PANELS = (
         common=(
             "runs",  # of a comparison
             "networks",
+            "members",
             "pattern",
             "size",
             "checkpoint",
@@ -97,6 +98,7 @@ PANELS = (
             "average_from",
             "average_rank",
             "average_decay",
+            "sample_seed",
         ),
     ),
     Panel(title="Network and data", common=("data", "model", "loss", "seed"), rare=("holdout", "output", "parameters")),
@@ -122,7 +124,19 @@ PANELS = (
     ),
     Panel(
         title="Measured",
-        common=("operator", "top", "bottom", "probes", "subsets", "per_layer", "metrics", "splits", "examples"),
+        common=(
+            "orders",
+            "against",
+            "operator",
+            "top",
+            "bottom",
+            "probes",
+            "subsets",
+            "per_layer",
+            "metrics",
+            "splits",
+            "examples",
+        ),
         rare=(
             "density_steps",
             "gradient_tolerance",
@@ -139,6 +153,14 @@ PANELS = (
             "plane",
             "plane_examples",
             "ensembles",
+            "greedy",
+            "pairs",
+            "sizes",
+            "halvings",
+            "halving_seed",
+            "bins",
+            "bootstrap",
+            "predictions",
         ),
     ),
     Panel(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lossatlas.ensembles.predictions import CLASSES, Predictions
+from lossatlas.ensembles.predictions import CLASSES, Rows
 from lossatlas.errors import BadInput
 from lossatlas.streams import make_generator
 
@@ -15,13 +15,13 @@ FEWEST = 2
 """The least number of examples of a half."""
 
 
-def halve(predictions: Predictions, halvings: int, seed: int) -> Tensor:
+def halve(rows: Rows, halvings: int, seed: int) -> Tensor:
     """Halve the examples at random, several times, with the rows of an example in one half.
 
     Where rows are examples of classes, each class is halved by itself, to within one example.
 
     Args:
-        predictions: whose examples are halved.
+        rows: whose examples are halved.
         halvings: how often, H.
         seed: the seed; halving k is a function of it and of k.
 
@@ -31,17 +31,17 @@ def halve(predictions: Predictions, halvings: int, seed: int) -> Tensor:
     Raises:
         BadInput: there are too few examples, or a class has a single one or is missing in a half.
     """
-    examples, total = _number_examples(predictions)
+    examples, total = _number_examples(rows)
     if halvings and total < 2 * FEWEST:
         raise BadInput(
             f"a split of {total} examples is too small for halves, one to fit a temperature on and one to score; "
             f"expected {2 * FEWEST} or more: take a larger split, or no halvings"
         )
-    labels = predictions.targets if predictions.kind == CLASSES else None
+    labels = rows.targets if rows.kind == CLASSES else None
     alone = labels is not None and examples is None
     if halvings and labels is not None and alone:
         _check_classes(labels)
-    found = torch.empty(halvings, len(predictions.targets), dtype=torch.int64)
+    found = torch.empty(halvings, len(rows), dtype=torch.int64)
     for k in range(halvings):
         order = torch.randperm(total, generator=make_generator(seed, "halves", k))
         if labels is not None and alone:  # in the order of classes, which then take turns, too, at having one more
@@ -54,11 +54,11 @@ def halve(predictions: Predictions, halvings: int, seed: int) -> Tensor:
     return found
 
 
-def _number_examples(predictions: Predictions) -> tuple[Tensor | None, int]:
+def _number_examples(rows: Rows) -> tuple[Tensor | None, int]:
     """The example of each row, of those that have rows, and their number."""
-    if predictions.examples is None:
-        return None, len(predictions.targets)
-    own, examples = torch.unique(predictions.examples, return_inverse=True)
+    if rows.are_examples:
+        return None, len(rows)
+    own, examples = torch.unique(rows.examples, return_inverse=True)
     return examples, len(own)
 
 

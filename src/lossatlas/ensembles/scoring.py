@@ -72,7 +72,7 @@ class _Scoring:
         self.sampling = Sampling(rows, predictions.examples, settings.bins, settings.bootstrap, settings.seed)
         if self.sampling.examples < 2:
             raise BadInput("one example has no standard error; expected two examples or more in the split")
-        self.halves = halve(predictions, settings.halvings, settings.seed)
+        self.halves = halve(predictions.rows, settings.halvings, settings.seed)
         self.greedy = InEnsemble.GREEDY in settings.orders and settings.halvings > 0
         parts = {"given": True, "greedy": self.greedy, "pairs": settings.pairs}
         self.shares = [name for name, wanted in parts.items() if wanted]

@@ -64,6 +64,7 @@ def summarise_descent(fit: Fit, survey_seconds: float) -> dict[str, Any]:
     """Summarise the cost of a finished fit and of its survey."""
     return {
         "steps": fit.steps,
+        "points_per_step": fit.objective.most_points,
         "seconds": fit.seconds,
         "seconds_per_step": fit.seconds / max(1, fit.steps),
         "survey_seconds": survey_seconds,

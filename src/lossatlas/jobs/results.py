@@ -13,10 +13,10 @@ from lossatlas.charts import Curve, Slice
 from lossatlas.describing import count_things, write_repr
 from lossatlas.engine import Plan
 from lossatlas.recipes.first_picture import draw_first_picture
-from lossatlas.schema import SNAPSHOT, name_curvatures, parse_texts
+from lossatlas.schema import SNAPSHOT, STANDARD_ERROR, InEnsemble, name_curvatures, parse_texts
 from lossatlas.views.data import list_extremes, take_first_sample
 
-__all__ = ["Comparison", "CurvatureResult", "CurveResult", "Survey"]
+__all__ = ["Comparison", "CurvatureResult", "CurveResult", "Ensemble", "Survey"]
 
 SHOWN = ("straight_barrier", "curve_barrier", "radial_barrier", "straight_length", "length", "worse_end")
 """The numbers of a curve's summary that a notebook shows."""
@@ -130,3 +130,20 @@ class Comparison(_ShownDataset):  # type: ignore[no-untyped-call]
         }
         title = f"{count_things(len(numbers), 'network')} and what lies between them"
         return write_card(title, numbers, draw_first_picture(self))
+
+
+class Ensemble(_ShownDataset):  # type: ignore[no-untyped-call]
+    """The labelled data of an ensemble: an ``xarray.Dataset`` that a notebook shows with its scores.
+
+    :class:`lossatlas.schema.InEnsemble` names its variables.
+    """
+
+    __slots__ = ()
+
+    def _write_card(self) -> str:
+        numbers = {}
+        for name in parse_texts(self.attrs[InEnsemble.SCORES]):
+            last, mean = float(self[name].values[-1]), float(self[InEnsemble.of_member(name)].mean())
+            error = float(self[STANDARD_ERROR.of(name)].values[-1])
+            numbers[name] = f"{last:.4g} ± {error:.2g}; one member {mean:.4g}"
+        return write_card(f"Ensemble of {count_things(self.sizes[InEnsemble.MEMBER], 'member')}", numbers, None)

@@ -13,6 +13,7 @@ from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.free_memory import share_memory
 from lossatlas.jobs.compare import run_compare
 from lossatlas.jobs.connect import run_connect
+from lossatlas.jobs.ensemble import run_ensemble
 from lossatlas.jobs.fit import run_fit
 from lossatlas.jobs.job import CHECKPOINT_SECONDS, Handling, Job
 from lossatlas.jobs.pooled_runs import PooledRun, carry_out_pooled
@@ -27,7 +28,7 @@ from lossatlas.rundir import SUMMARY, RunDirectory
 
 __all__ = ["JOBS", "carry_out_settings", "run_sweep"]
 
-JOBS: tuple[Job[Any], ...] = (run_fit, run_connect, run_survey, run_train, run_compare)
+JOBS: tuple[Job[Any], ...] = (run_fit, run_connect, run_survey, run_train, run_compare, run_ensemble)
 """All jobs; the class of a configuration determines its job."""
 
 

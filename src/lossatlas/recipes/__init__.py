@@ -6,6 +6,7 @@ Importing this package does not import torch, so that help and configuration fil
 from lossatlas.recipes.base import Config, ProblemConfig, list_differences
 from lossatlas.recipes.compare_config import CompareConfig
 from lossatlas.recipes.connect_config import ConnectConfig
+from lossatlas.recipes.ensemble_config import EnsembleConfig
 from lossatlas.recipes.fit_config import PRESETS, FitConfig
 from lossatlas.recipes.options import complete, find_options
 from lossatlas.recipes.spectra_config import SpectraConfig
@@ -17,6 +18,7 @@ __all__ = [
     "CompareConfig",
     "Config",
     "ConnectConfig",
+    "EnsembleConfig",
     "FitConfig",
     "ProblemConfig",
     "SpectraConfig",

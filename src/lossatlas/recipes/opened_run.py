@@ -21,6 +21,7 @@ from lossatlas.provenance import Provenance
 from lossatlas.recipes.base import AUTO, Config, NotSettings, ProblemConfig
 from lossatlas.recipes.compare_config import CompareConfig
 from lossatlas.recipes.connect_config import ConnectConfig
+from lossatlas.recipes.ensemble_config import EnsembleConfig
 from lossatlas.recipes.first_picture import draw_first_picture
 from lossatlas.recipes.fit_config import FitConfig
 from lossatlas.recipes.inputs import find_inputs, respell_inputs
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
 __all__ = ["CONFIGS", "DATA_SETTINGS", "OpenedRun", "open_run"]
 
 CONFIGS: dict[str, type[Config]] = {
-    kind.verb: kind for kind in (TrainConfig, FitConfig, ConnectConfig, SurveyConfig, CompareConfig, SpectraConfig)
+    kind.verb: kind
+    for kind in (TrainConfig, FitConfig, ConnectConfig, SurveyConfig, CompareConfig, SpectraConfig, EnsembleConfig)
 }
 """The configuration classes by verb."""
 DATA_SETTINGS = ("data", "data.folder")
@@ -65,8 +67,8 @@ def open_run(path: Path | str) -> OpenedRun:
     """Open a run directory as objects, each of which is made from the run's own record when it is first used.
 
     Args:
-        path: the directory of a run of ``lossatlas train``, ``fit``, ``connect``, ``survey``, ``compare`` or
-            ``curvature``, finished or not. It may have been moved, and is not changed.
+        path: the directory of a run of ``lossatlas train``, ``fit``, ``connect``, ``survey``, ``compare``,
+            ``curvature`` or ``ensemble``, finished or not. It may have been moved, and is not changed.
 
     Returns:
         The run, with its ``chart``, ``problem``, ``splits``, ``engine``, ``metrics``, ``config`` and ``survey``.
@@ -427,6 +429,19 @@ class OpenedRun:
         if not (self.path / CURVATURE).is_file():
             raise self._lack("curvature", "give a run of lossatlas curvature", (SpectraConfig.verb,))
         return read_curvature(self.path)
+
+    @cached_property
+    def ensemble(self) -> xr.Dataset:
+        """Return the scores of an ensemble, in memory.
+
+        Raises:
+            BadInput: the run has not scored an ensemble, or its data are damaged.
+        """
+        from lossatlas.exchange.ensemble import ENSEMBLE, read_ensemble
+
+        if not (self.path / ENSEMBLE).is_file():
+            raise self._lack("ensemble", "give a run of lossatlas ensemble", (EnsembleConfig.verb,))
+        return read_ensemble(self.path)
 
     def _find_store(self) -> Path:
         if not (self.path / SURVEY).is_dir():

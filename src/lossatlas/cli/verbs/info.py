@@ -37,6 +37,7 @@ def info() -> int | None:
     from lossatlas.pools import POOLS
     from lossatlas.provenance import list_versions
     from lossatlas.recipes import PRESETS
+    from lossatlas.recipes.member_kind import MEMBER_KINDS
     from lossatlas.reproduce import STUDIES
     from lossatlas.schedules import SCHEDULES
     from lossatlas.training import OPTIMIZERS
@@ -72,6 +73,7 @@ def info() -> int | None:
         "losses": ["auto", *LOSSES],
         "clips": [*CLIPS],
         "objectives of curves": [*CURVE_OBJECTIVES],
+        "members": [f"RUN@{name}{MEMBER_KINDS[name].form}: {MEMBER_KINDS[name].words}" for name in MEMBER_KINDS],
         "initialisers": [*INITIALISERS],
         "optimizers": [*OPTIMIZERS, "torch.optim.CLASS"],
         "schedules": [*SCHEDULES],
@@ -88,7 +90,7 @@ def info() -> int | None:
     }
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, entries in rows.items():
-        told = ("\n" if name in ("models", "charts") else ", ").join(entries)
+        told = ("\n" if name in ("models", "charts", "members") else ", ").join(entries)
         table.add_row(Text(name, "bold"), Text(escape_unprintable(told, keep="\n")))
     Console().print(table)
     return None

@@ -1,0 +1,95 @@
+"""What it cost to train networks and to fit charts, as far as their runs tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from lossatlas.ensembles.members import Cost, Effort
+from lossatlas.errors import BadInput
+from lossatlas.files.reading import Unreadable, resolve_path
+from lossatlas.recipes.connect_config import ConnectConfig
+from lossatlas.recipes.fit_config import FitConfig
+from lossatlas.recipes.opened_run import OpenedRun
+from lossatlas.recipes.options import check_options
+from lossatlas.recipes.survey_config import SurveyConfig
+from lossatlas.recipes.train_config import TrainConfig
+from lossatlas.rundir import MEMBERS, MODEL, SNAPSHOTS, RunDirectory
+from lossatlas.schedules import SCHEDULES
+from lossatlas.specs import NetworkSpec
+
+__all__ = ["find_cost", "measure_run"]
+
+
+def find_cost(spec: str) -> Cost:
+    """Find what it cost to make a network: the training that it comes from, and what that started from.
+
+    Args:
+        spec: the network, in a form that ``load_networks`` accepts.
+
+    Returns:
+        The cost; unknown for a file that does not belong to a run.
+    """
+    try:
+        named = NetworkSpec.parse(spec)
+        path, step = named.path, int(named.step) if named.step else None
+        if path.parent.name == MEMBERS and RunDirectory(path.parent.parent).is_run:
+            run = OpenedRun(path.parent.parent)
+            return _measure_training(run, _find_member_step(run, path))
+        if path.name in (SNAPSHOTS, MODEL):
+            path = path.parent
+        return _measure_training(OpenedRun(path), step) if RunDirectory(path).is_run else Cost()
+    except (BadInput, ValueError, KeyError, TypeError):  # a record that cannot be read tells nothing
+        return Cost()
+
+
+def measure_run(run: OpenedRun) -> Cost:
+    """Measure what it cost to make the chart of a run, with the networks that it started from.
+
+    Returns:
+        The cost; unknown where the run does not record it.
+    """
+    try:
+        maker = run.maker
+        config, own = maker.config, Cost({})
+        if isinstance(config, FitConfig | ConnectConfig):
+            summary = maker.summary
+            passes = int(summary["steps"]) * int(summary["points_per_step"]) * int(config.batch_size or 0)
+            own = Cost({str(resolve_path(maker.path)): Effort(int(summary["steps"]), passes)})
+        if isinstance(config, FitConfig | SurveyConfig) and config.checkpoint is not None:
+            return _join([own, find_cost(config.checkpoint)])
+        if isinstance(config, ConnectConfig | SurveyConfig):
+            return _join([own, *map(find_cost, config.between)])
+        return own
+    except (BadInput, Unreadable, ValueError, KeyError, TypeError):
+        return Cost()
+
+
+def _measure_training(run: OpenedRun, step: int | None) -> Cost:
+    """Measure a training until a step, or to its end, with what it started from."""
+    config = run.config
+    if not isinstance(config, TrainConfig):
+        return Cost()
+    steps = int(run.summary["steps"]) if step is None else step
+    own = Cost({str(resolve_path(run.path)): Effort(steps, steps * int(config.batch_size or 0))})
+    return _join([own, find_cost(config.init_from)]) if config.init_from is not None else own
+
+
+def _find_member_step(run: OpenedRun, file: Path) -> int:
+    """Find the step of a member by the number in its name."""
+    config = run.config
+    assert isinstance(config, TrainConfig)
+    schedule = SCHEDULES[config.schedule](**check_options("schedule", config.schedule, config.schedule_options))
+    return schedule.list_members(int(run.summary["steps"]))[int(file.stem)]
+
+
+def _join(costs: Iterable[Cost]) -> Cost:
+    """Join costs; unknown where one is."""
+    joined: dict[str, Effort] = {}
+    for cost in costs:
+        if cost.efforts is None:
+            return Cost()
+        for training, effort in cost.efforts.items():
+            before = joined.get(training, Effort(0, 0))
+            joined[training] = Effort(max(before.steps, effort.steps), max(before.passes, effort.passes))
+    return Cost(joined)

@@ -1,0 +1,52 @@
+"""Averages of a training as members of an ensemble."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lossatlas.engine.buffers_policy import find_normalisation_layers
+from lossatlas.ensembles.members import Gathered, Members
+from lossatlas.recipes.effort import find_cost
+from lossatlas.recipes.networks import load_networks
+from lossatlas.recipes.problem import ProblemRecipe
+from lossatlas.rundir import MODEL
+from lossatlas.training import Trajectory
+from lossatlas.types import Params
+
+__all__ = ["describe_statistics", "load_last", "take_average"]
+
+
+def take_average(place: str, name: str, weights: Tensor, note: str, base: ProblemRecipe) -> Members:
+    """Take an average (n,) of a training's weights as a member, whose running statistics are re-estimated."""
+    return Members(
+        chart=Gathered(weights.to(base.space.vector_of(base.problem.module))[None]),
+        coords=torch.zeros(1, 1, dtype=torch.float64),
+        names=(f"{Path(place).name}@{name}",),
+        state=load_last(place, base),
+        costs=(find_cost(place),),
+        notes=(note, *describe_statistics(base)),
+    )
+
+
+def load_last(place: str, base: ProblemRecipe) -> Params:
+    """Load the network at the end of a training, which has what its average does not say.
+
+    Args:
+        place: the path of a run, or of the folder of a trajectory.
+        base: the problem; its module keeps its weights.
+
+    Raises:
+        BadInput: there is none, or it does not fit the module.
+    """
+    last = place if (Path(place) / MODEL).is_file() else f"{place}@{Trajectory.of(Path(place)).snapshots[-1].step}"
+    return load_networks([last], base).states[0]
+
+
+def describe_statistics(base: ProblemRecipe) -> tuple[str, ...]:
+    """Say that running statistics of an average are not known, and what they are estimated from."""
+    if not find_normalisation_layers(base.problem.module):
+        return ()
+    return ("running statistics of averages are not known: they are re-estimated on examples of the train split",)

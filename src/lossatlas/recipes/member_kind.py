@@ -1,0 +1,80 @@
+"""The interface of kinds of members: how several members of an ensemble are taken from a run."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from lossatlas.ensembles.members import Members
+from lossatlas.errors import BadInput
+from lossatlas.recipes.ensemble_config import EnsembleConfig
+from lossatlas.recipes.problem import ProblemRecipe
+from lossatlas.registry import Registry
+
+__all__ = ["MEMBER_KINDS", "ListedKind", "MemberKind", "PointsKind", "parse_number"]
+
+
+class MemberKind(ABC):
+    """A way to take members from a run, ``RUN@KIND:ARGUMENT``; the kind is the name of its module."""
+
+    form: ClassVar[str]
+    """How the argument is written, such as ``[:K]``; empty where there is none."""
+    words: ClassVar[str]
+    """What the members are, in words."""
+
+
+class ListedKind(MemberKind):
+    """Members that are networks in files, with running statistics of their own."""
+
+    @abstractmethod
+    def list_networks(self, place: str, argument: str) -> list[str]:
+        """List the networks, in forms that ``load_networks`` accepts.
+
+        Args:
+            place: the path of the run.
+            argument: what follows the colon; may be empty.
+
+        Raises:
+            BadInput: the run has none, or the argument is not valid.
+        """
+
+
+class PointsKind(MemberKind):
+    """Members that are points of a chart."""
+
+    @abstractmethod
+    def find(self, place: str, argument: str, config: EnsembleConfig, base: ProblemRecipe) -> Members:
+        """Find the members.
+
+        Args:
+            place: the path of the run.
+            argument: what follows the colon; may be empty.
+            config: the configuration of the ensemble.
+            base: the problem; its module keeps its weights.
+
+        Raises:
+            BadInput: the run has none, or the argument is not valid.
+        """
+
+
+MEMBER_KINDS: Registry[MemberKind] = Registry("kind of members", "lossatlas.recipes.members")
+"""The kinds of members by name."""
+
+
+def parse_number(spec: str, argument: str, least: int = 1) -> int | None:
+    """Parse the number of members in an argument; None where it is empty.
+
+    Args:
+        spec: the whole name of the members, for the message.
+        argument: what follows the colon.
+        least: the smallest number.
+
+    Raises:
+        BadInput: it is not a number, or too small.
+    """
+    if not argument:
+        return None
+    if not re.fullmatch("[0-9]{1,9}", argument) or int(argument) < least:
+        raise BadInput(f"{argument!r} in {spec} is not a number of members; expected a whole number from {least} on")
+    return int(argument)

@@ -1,0 +1,284 @@
+"""``lossatlas ensemble`` and ``la.ensemble``: members from anywhere, scores against networks built anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from torch import nn
+
+import lossatlas as la
+from lossatlas.cli import main
+from lossatlas.data import load_data
+from lossatlas.errors import BadInput, Interrupted
+from lossatlas.jobs.connect import run_connect
+from lossatlas.jobs.ensemble import run_ensemble
+from lossatlas.jobs.fit import run_fit
+from lossatlas.jobs.train import run_train
+from lossatlas.recipes import ConnectConfig, EnsembleConfig, FitConfig, TrainConfig
+from lossatlas.recipes.effort import find_cost
+from lossatlas.recipes.ensemble import build_ensemble
+from lossatlas.weights.files import load_state, read_checkpoint
+
+MODEL = {"model": "conv", "model_options": {"channels": (4,), "hidden": 8, "batch_norm": True}}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name, settings in {
+            "a": {"epochs": 2.0},
+            "b": {"epochs": 2.0, "seed": 1},
+            "cycles": {"epochs": 2.0, "schedule": "warm_restarts", "schedule_options": {"cycles": 3}},
+            "averaged": {"epochs": 3.0, "snapshots": "none", "average": "step:3", "average_from": 0.3},
+            "continued": {"epochs": 1.0, "init_from": "a"},
+        }.items():
+            run_train(TrainConfig(**MODEL, **settings), Path(name))
+        run_fit(
+            FitConfig(**MODEL, pattern="heart", size="8", steps=4, padding=0, splits=("test",), examples="50"),
+            Path("heart"), pictures=False,
+        )  # fmt: skip
+        run_connect(
+            ConnectConfig(
+                **MODEL, between=("a", "b"), steps=4, grid=(3,), plane=0, splits=("test",), examples="50",
+                ensembles=False,
+            ),
+            Path("curve"), pictures=False,
+        )  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def there(runs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(runs)
+    return runs
+
+
+def build(*members: str, **settings: object) -> EnsembleConfig:
+    return EnsembleConfig(**MODEL, members=members, **settings)
+
+
+def predict_anew(file: str) -> torch.Tensor:
+    """Probabilities of the test examples by a module built anew, with the weights and statistics of a file."""
+    data = load_data("digits")
+    module = la.Conv(channels=(4,), hidden=8, batch_norm=True).build((1, 8, 8), 10)
+    load_state(module, read_checkpoint(Path(file)), file)
+    module.eval()
+    assert data.test is not None
+    inputs, _ = data.test.take(torch.arange(len(data.test)))
+    with torch.no_grad():
+        found: torch.Tensor = module(inputs).softmax(dim=-1)
+    return found.double()
+
+
+def labels() -> torch.Tensor:
+    data = load_data("digits")
+    assert data.test is not None
+    found: torch.Tensor = data.test.take(torch.arange(len(data.test)))[1]
+    return found
+
+
+def test_scores_are_those_of_averaged_probabilities_of_networks_built_anew(there: Path, tmp_path: Path) -> None:
+    summary = run_ensemble(build("a", "b", "a@0"), tmp_path / "run", pictures=False)
+    data = la.open_run(tmp_path / "run").ensemble
+    own = [predict_anew(f"{name}/model.safetensors") for name in ("a", "b")]
+    own.append(predict_anew("a/snapshots/000000000.safetensors"))
+    right = labels()
+    for count in (1, 2, 3):
+        averaged = torch.stack(own[:count]).mean(dim=0)
+        each = -averaged[torch.arange(len(right)), right].log()
+        wrong = (averaged.argmax(dim=1) != right).double()
+        assert float(data["nll"].sel(count=count)) == pytest.approx(float(each.mean()), rel=1e-4)
+        assert float(data["error"].sel(count=count)) == pytest.approx(float(wrong.mean()), abs=1e-9)
+        assert float(data["nll_standard_error"].sel(count=count)) == pytest.approx(
+            float(each.std() / len(each) ** 0.5), rel=1e-2
+        )
+    assert summary["nll"] == pytest.approx(float(data["nll"].values[-1]))
+    assert data["training_steps"].values.tolist() == [24, 48, 48] or np.isfinite(data["training_steps"].values).all()
+
+
+def test_members_of_all_kinds_are_named_in_their_order(there: Path) -> None:
+    config = build(
+        "a", "a@snapshots:2", "cycles@members", "curve@points:3", "curve@corners", "curve@at:0.5", "heart@low:3",
+        "averaged@swa", "averaged@swag:2", "a@swa", "a@ema:0.5", average_from=0.0,
+    )  # fmt: skip
+    recipe = build_ensemble(config)
+    assert [len(group) for group in recipe.groups] == [6, 3, 2, 1, 3, 1, 2, 1, 1]
+    assert len(set(recipe.names)) == len(recipe.names) == 20
+    assert any("running moments" in note for note in recipe.notes)
+    assert any("kept snapshots" in note for note in recipe.notes)
+    assert any("train split" in note for note in recipe.notes)
+
+
+def test_a_training_that_members_share_costs_once(there: Path, tmp_path: Path) -> None:
+    run_ensemble(build("cycles@members", pairs=False, greedy=False), tmp_path / "run", pictures=False)
+    data = la.open_run(tmp_path / "run").ensemble
+    steps = data["training_steps"].values
+    whole = la.open_run("cycles").summary["steps"]
+    assert steps[-1] == whole
+    assert (np.diff(steps) > 0).all()
+    assert (data["training_passes"].values == 128 * steps).all()
+    assert (np.diff(data["bytes"].values) == data["bytes"].values[0]).all()
+
+
+def test_a_training_that_continues_another_costs_both(there: Path) -> None:
+    cost, before = find_cost("continued"), find_cost("a")
+    assert cost.efforts is not None
+    assert before.efforts is not None
+    assert before.efforts.items() <= cost.efforts.items()
+    assert len(cost.efforts) == 2
+
+
+def test_members_of_a_chart_share_its_bytes_and_its_fit(there: Path, tmp_path: Path) -> None:
+    run_ensemble(build("heart@low:4", pairs=False, greedy=False), tmp_path / "run", pictures=False)
+    data, chart = la.open_run(tmp_path / "run").ensemble, la.open_run("heart").chart
+    held = sum(value.numel() * value.element_size() for value in chart.state_dict().values())
+    assert (data["bytes"].values == held).all()
+    assert (data["training_steps"].values == 4).all()
+
+
+def test_a_stopped_run_continues_with_the_members_that_are_left(there: Path, tmp_path: Path) -> None:
+    config = build("a", "b", "heart@low:3", plan="loop")
+    whole = run_ensemble(config, tmp_path / "whole", pictures=False)
+    seen = iter([False, True])
+    with pytest.raises(Interrupted, match="--resume"):
+        run_ensemble(config, tmp_path / "run", pictures=False, stop=lambda: next(seen, True))
+    assert 0 < json.loads((tmp_path / "run" / "predictions.json").read_text())["done"] < 5
+    again = run_ensemble(config, tmp_path / "run", pictures=False, resume=True)
+    del whole["seconds"], again["seconds"], whole["peak_memory_bytes"], again["peak_memory_bytes"]
+    assert again == whole
+    left = {path.name for path in (tmp_path / "run").iterdir()}
+    assert not {"predictions.bin", "predictions.json"} & left
+
+
+def test_python_and_the_command_line_agree(there: Path, tmp_path: Path) -> None:
+    run_ensemble(build("a", "b", plan="loop"), tmp_path / "run", pictures=False)
+    stored = la.open_run(tmp_path / "run").ensemble
+    data = load_data("digits")
+    module = la.Conv(channels=(4,), hidden=8, batch_norm=True).build((1, 8, 8), 10)
+    states = {name: read_checkpoint(Path(name) / "model.safetensors") for name in ("a", "b")}
+    found = la.ensemble(la.Problem(module, la.CrossEntropy()), data.splits, states, plan="loop")
+    assert isinstance(found, xr.Dataset)
+    np.testing.assert_allclose(found["nll"].values, stored["nll"].values, rtol=1e-6)
+    np.testing.assert_allclose(found["nll_halves"].values, stored["nll_halves"].values, rtol=1e-5)
+    assert "members" in found._repr_html_()
+
+
+def test_a_mapped_file_changes_nothing(there: Path) -> None:
+    data = load_data("digits")
+    networks = [la.MLP(hidden=(4,)).build((1, 8, 8), 10) for _ in range(8)]
+    problem = la.Problem(networks[0], la.CrossEntropy())
+    held = la.ensemble(problem, data.splits, networks, plan="loop")
+    mapped = la.ensemble(problem, data.splits, networks, plan="loop", memory="100kB")
+    xr.testing.assert_equal(held.drop_attrs(), mapped.drop_attrs())
+
+
+def test_networks_that_differ_in_another_buffer_keep_their_own() -> None:
+    class Masked(nn.Module):
+        def __init__(self, seed: int) -> None:
+            super().__init__()
+            torch.manual_seed(seed)
+            self.layer = nn.Linear(6, 3)
+            self.mask: torch.Tensor
+            self.register_buffer("mask", (torch.rand(6) > 0.5).float())
+
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = self.layer(inputs * self.mask)
+            return found
+
+    inputs, right = torch.randn(40, 6), torch.randint(3, (40,))
+    networks = [Masked(seed) for seed in range(3)]
+    found = la.ensemble(la.Problem(Masked(9), la.CrossEntropy()), {"train": (inputs, right)}, networks, halvings=0)
+    with torch.no_grad():
+        averaged = torch.stack([network(inputs).softmax(dim=-1) for network in networks]).mean(dim=0)
+    expected = float(-averaged[torch.arange(40), right].log().mean())
+    assert float(found["nll"].values[-1]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_regression_has_a_gaussian_likelihood_of_mean_and_spread() -> None:
+    inputs, targets = torch.randn(50, 4), torch.randn(50, 1)
+    networks = [nn.Linear(4, 1) for _ in range(4)]
+    found = la.ensemble(la.Problem(networks[0], la.SquaredError()), {"train": (inputs, targets)}, networks)
+    with torch.no_grad():
+        predicted = torch.stack([network(inputs) for network in networks]).double()
+    centre, variance = predicted.mean(dim=0), predicted.var(dim=0, unbiased=False)
+    likelihood = (targets - centre).square() / (2 * variance) + (2 * torch.pi * variance).log() / 2
+    assert float(found["squared_error"].values[-1]) == pytest.approx(
+        float((targets - centre).square().mean()), rel=1e-4
+    )
+    assert float(found["gaussian_nll"].values[-1]) == pytest.approx(float(likelihood.mean()), rel=1e-3)
+    assert np.isnan(found["gaussian_nll"].values[0])
+
+
+def test_differences_from_another_ensemble_are_paired(there: Path, tmp_path: Path) -> None:
+    run_ensemble(build("a", "a@0"), tmp_path / "one", pictures=False)
+    config = build("a", "b", against=(str(tmp_path / "one"),))
+    summary = run_ensemble(config, tmp_path / "other", pictures=False)
+    own = [predict_anew(f"{name}/model.safetensors") for name in ("a", "b")]
+    start, right = predict_anew("a/snapshots/000000000.safetensors"), labels()
+    at = torch.arange(len(right)), right
+    each = ((own[0] + start) / 2)[at].log() - ((own[0] + own[1]) / 2)[at].log()
+    found = summary["against"][str(tmp_path / "one")]
+    assert found["nll"] == pytest.approx(float(each.mean()), rel=1e-3, abs=1e-6)
+    assert found["nll_standard_error"] == pytest.approx(float(each.std() / len(each) ** 0.5), rel=1e-2)
+    with pytest.raises(BadInput, match="examples"):
+        run_ensemble(
+            build("a", "b", against=(str(tmp_path / "one"),), examples="100"), tmp_path / "third", pictures=False
+        )
+    assert not (tmp_path / "third").exists()
+
+
+@pytest.mark.parametrize(
+    ("members", "settings", "message"),
+    [
+        ((), {}, "lacks members"),
+        (("a",), {}, "single member"),
+        (("a", "a"), {}, "twice"),
+        (("a@nothing:3",), {}, "kind of members"),
+        (("a@snapshots:99",), {}, "name fewer"),
+        (("a@members",), {}, "cyclic schedule"),
+        (("a@low",), {}, "chart"),
+        (("curve@low",), {}, "low cells"),
+        (("heart@low:9999",), {}, "name fewer"),
+        (("heart@at:0.5",), {}, "a number for each of u, v"),
+        (("a@ema:2",), {}, "between 0 and 1"),
+        (("averaged@snapshots",), {}, "snapshots"),
+        (("a", "b"), {"sizes": (3,)}, "sizes names 3"),
+        (("a", "b"), {"predictions": "values"}, "they are classes"),
+        (("a", "b"), {"against": ("a",)}, "ensemble"),
+        (("a", "b"), {"examples": "3"}, "halves"),
+        (("a", "missing"), {}, "missing"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    there: Path, tmp_path: Path, members: tuple[str, ...], settings: dict[str, object], message: str
+) -> None:
+    with pytest.raises(BadInput, match=message) as caught:
+        run_ensemble(build(*members, **settings), tmp_path / "run", pictures=False)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_members_of_another_architecture_are_refused(there: Path, tmp_path: Path) -> None:
+    run_train(TrainConfig(model_options={"hidden": (4,)}, epochs=1.0), tmp_path / "mlp")
+    with pytest.raises(BadInput, match="mlp"):
+        run_ensemble(build("a", str(tmp_path / "mlp")), tmp_path / "run", pictures=False)
+
+
+def test_the_command_line_tells_scores(there: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = f"--out={tmp_path / 'run'}"
+    assert main(["ensemble", "a", "b", out]) == 0
+    assert "2 members: nll" in capsys.readouterr().out
+    assert (tmp_path / "run" / "report.html").is_file()
+    assert main(["ensemble", "a", "b", out, "--resume"]) == 0
+    capsys.readouterr()
+    assert main(["ensemble", "a@low", f"--out={tmp_path / 'other'}"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "other").exists()
+    assert main(["ensemble", "cycles@members", "--dry_run"]) == 0
