@@ -125,7 +125,6 @@ PANELS = (
     Panel(
         title="Measured",
         common=(
-            "orders",
             "against",
             "operator",
             "top",
