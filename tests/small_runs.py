@@ -16,10 +16,20 @@ import lossatlas as la
 from lossatlas.jobs.compare import run_compare
 from lossatlas.jobs.connect import run_connect
 from lossatlas.jobs.curvature import run_curvature
+from lossatlas.jobs.ensemble import run_ensemble
 from lossatlas.jobs.fit import run_fit
 from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
-from lossatlas.recipes import CompareConfig, Config, ConnectConfig, FitConfig, SpectraConfig, SurveyConfig, TrainConfig
+from lossatlas.recipes import (
+    CompareConfig,
+    Config,
+    ConnectConfig,
+    EnsembleConfig,
+    FitConfig,
+    SpectraConfig,
+    SurveyConfig,
+    TrainConfig,
+)
 from lossatlas.reproduce import Run, Study
 from lossatlas.reproduce.run import run_study
 
@@ -107,6 +117,15 @@ def spectra(run: Path, inputs: Path, pictures: bool) -> None:
     run_curvature(config, run, resume=True, pictures=pictures)
 
 
+def ensemble(run: Path, inputs: Path, pictures: bool) -> None:
+    """Of networks and of an average, which have statistics of other kinds."""
+    config = EnsembleConfig(
+        **NORMALISED, members=(f"{inputs / 'trunk'}@snapshots", f"{inputs / 'trunk'}@swag:3"), examples="60",
+        plan="loop", average_from=0.0,
+    )  # fmt: skip
+    run_ensemble(config, run, resume=True, pictures=pictures)
+
+
 class Tiny(Study):
     """A training and a survey around what it trained, with a picture of its own."""
 
@@ -160,6 +179,6 @@ def loop(run: Path, inputs: Path, pictures: bool) -> None:
 
 VERBS: dict[str, Callable[[Path, Path, bool], None]] = {
     "fit": fit, "train": train, "survey": survey, "connect": connect, "compare": compare, "curvature": curvature,
-    "spectra": spectra, "reproduce": reproduce, "loop": loop,
+    "spectra": spectra, "ensemble": ensemble, "reproduce": reproduce, "loop": loop,
 }  # fmt: skip
 """From where a run goes, where the networks are, and whether pictures are drawn to the run, begun or continued."""
