@@ -94,6 +94,7 @@ from .objectives import (
     ClipPerCell as ClipPerCell,
     ClipPerExample as ClipPerExample,
     CoarseToFine as CoarseToFine,
+    Decorrelated as Decorrelated,
     InSimplex as InSimplex,
     Levels as Levels,
     Maximum as Maximum,
@@ -105,6 +106,7 @@ from .objectives import (
 )
 from .pictures import (
     GreyPicture as GreyPicture,
+    MemberGrid as MemberGrid,
     Picture as Picture,
     Raster as Raster,
     picture as picture,

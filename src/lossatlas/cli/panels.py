@@ -114,6 +114,7 @@ PANELS = (
             "cells",
             "clip",
             "threshold",
+            "decorrelation",
             "boundary_only",
             "coarse",
             "shares",

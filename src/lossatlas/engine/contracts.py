@@ -32,6 +32,9 @@ class Functional(ABC):
     geometric: bool
     """Whether :meth:`geometry` is not zero; if it is, the Gram matrix is not computed."""
 
+    def see(self, loss: Loss, targets: Any) -> None:  # noqa: B027  # most functionals do without
+        """Take note of the loss and of the batch's targets, before the values of this batch are computed."""
+
     @abstractmethod
     def value(self, outputs: Outputs, losses: Tensor, shares: Tensor, points: slice) -> Tensor:
         """The contribution of some points to the functional, a differentiable scalar.

@@ -199,6 +199,7 @@ class Engine:
         value = 0.0
         targets = self.network.targets(batch)
         weights = self.network.loss.weights(targets)
+        functional.see(self.network.loss, targets)
 
         def direct(outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
             plain, _ = split_terms(outputs)

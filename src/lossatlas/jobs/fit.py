@@ -17,6 +17,7 @@ from lossatlas.engine.planning import MEASURING_SECONDS
 from lossatlas.errors import CannotFinish
 from lossatlas.jobs.estimate import Estimate, measure_peak_bytes
 from lossatlas.jobs.fit_cost import FitCost
+from lossatlas.jobs.fit_members import are_one, score_together
 from lossatlas.jobs.fit_summary import summarise_fit
 from lossatlas.jobs.forecast import Forecast
 from lossatlas.jobs.job import Handling, Job
@@ -24,6 +25,7 @@ from lossatlas.jobs.pictures import draw_survey
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
 from lossatlas.jobs.survey_cost import count_points_left
+from lossatlas.pictures import MemberGrid
 from lossatlas.recipes import FitConfig
 from lossatlas.recipes.base import AUTO
 from lossatlas.recipes.fit import FitRecipe, build_fit
@@ -39,6 +41,10 @@ alike."""
 PLATEAU_ADVICE = (
     "never left the plateau where all cells are alike: give it more time (--seconds), a coarser --size, more --cells, "
     "or another --lr or --scale"
+)
+ONE_NETWORK = (
+    "have become one network: nothing keeps the trained scale from 0; give --decorrelation, or a --scale_lr so small "
+    "that the scale stays"
 )
 
 
@@ -78,7 +84,10 @@ def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
     started = time.perf_counter()
     survey = _survey(run, recipe, cost.survey_engine, how)
     survey_seconds = time.perf_counter() - started
-    summary = summarise_fit(recipe, fit, survey, survey_seconds)
+    together = score_together(recipe, cost.survey_engine) if isinstance(recipe.picture, MemberGrid) else None
+    if together and are_one(together.values()):
+        how.reporter.say(f"the members {ONE_NETWORK}")
+    summary = summarise_fit(recipe, fit, survey, survey_seconds, together)
     if how.pictures:
         title = f"{recipe.picture.name}, {'x'.join(map(str, recipe.picture.shape))}"
         draw_survey(run, survey, title, summary)

@@ -11,7 +11,16 @@ import xarray as xr
 
 from lossatlas.fitting import Fit
 from lossatlas.jobs.estimate import measure_peak_bytes
-from lossatlas.pictures import LOSS_FLOOR, Picture, Raster, correlate, score_accuracy, score_loss
+from lossatlas.pictures import (
+    LOSS_FLOOR,
+    MemberGrid,
+    Picture,
+    Raster,
+    correlate,
+    score_accuracy,
+    score_loss,
+    score_members,
+)
 from lossatlas.recipes.fit import FitRecipe
 from lossatlas.schema import STANDARD_ERROR, name_variable
 
@@ -20,7 +29,13 @@ __all__ = ["summarise_descent", "summarise_fit"]
 Reals = npt.NDArray[np.float64]
 
 
-def summarise_fit(recipe: FitRecipe, fit: Fit, survey: xr.Dataset, survey_seconds: float) -> dict[str, Any]:
+def summarise_fit(
+    recipe: FitRecipe,
+    fit: Fit,
+    survey: xr.Dataset,
+    survey_seconds: float,
+    together: Mapping[str, Mapping[str, float]] | None = None,
+) -> dict[str, Any]:
     """Summarise a fit: scores of the test split (or the first) at the top level, those of each split below.
 
     Args:
@@ -28,6 +43,7 @@ def summarise_fit(recipe: FitRecipe, fit: Fit, survey: xr.Dataset, survey_second
         fit: the finished fit.
         survey: the finished survey.
         survey_seconds: the seconds that the survey took.
+        together: further scores by split, of members together.
     """
     maps = {
         split: {
@@ -40,6 +56,7 @@ def summarise_fit(recipe: FitRecipe, fit: Fit, survey: xr.Dataset, survey_second
     per_split = {
         split: {
             **_scores(recipe, found),
+            **(together or {}).get(split, {}),
             "examples": len(recipe.surveyed[split]),
             **_errors(recipe, survey, split),
         }
@@ -75,6 +92,10 @@ def summarise_descent(fit: Fit, survey_seconds: float) -> dict[str, Any]:
 
 def _scores(recipe: FitRecipe, found: Mapping[str, Reals]) -> dict[str, Any]:
     scores: dict[str, Any] = {}
+    if isinstance(recipe.picture, MemberGrid):
+        for name in found:
+            scores |= score_members(recipe.picture, name, found[name])
+        return scores
     if "accuracy" in found and isinstance(recipe.picture, Picture):
         scores |= score_accuracy(recipe.picture, found["accuracy"], recipe.sampled)
     if "loss" in found:

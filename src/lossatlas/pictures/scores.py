@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from lossatlas.errors import BadInput
+from lossatlas.pictures.members import MemberGrid
 from lossatlas.pictures.picture import Picture
 from lossatlas.pictures.raster import Raster
 
-__all__ = ["LOSS_FLOOR", "correlate", "score_accuracy", "score_loss"]
+__all__ = ["LOSS_FLOOR", "correlate", "score_accuracy", "score_loss", "score_members"]
 
 LOSS_FLOOR = 1e-12
 """Smaller losses are replaced by this value before a logarithm is taken."""
@@ -114,6 +115,33 @@ def score_loss(picture: Raster, loss: Reals) -> dict[str, float | None]:
         "log_loss_correlation": None if logs is None else correlate(logs, target),
         "log_loss_rank_correlation": None if logs is None else correlate(_ranks(logs), _ranks(target)),
         "non_finite": int(np.count_nonzero(counted & ~finite)),
+    }
+
+
+def score_members(picture: MemberGrid, name: str, values: Reals) -> dict[str, float]:
+    """Score the members of a grid by one number of each, such as the loss.
+
+    Args:
+        picture: the grid of members.
+        name: what the numbers are.
+        values: of the shape of the cells; those that are ignored may hold anything.
+
+    Returns:
+        The mean over members (``member_loss``), the lowest and the highest (``lowest_member_loss``, ...).
+
+    Raises:
+        BadInput: another shape.
+
+    >>> import numpy as np, lossatlas as la
+    >>> score_members(la.MemberGrid(3), "loss", np.array([[1.0, 2.0], [6.0, 0.0]]))
+    {'member_loss': 3.0, 'lowest_member_loss': 1.0, 'highest_member_loss': 6.0}
+    """
+    _check_shape(picture, values, name)
+    found = values[picture.low].astype(np.float64)
+    return {
+        f"member_{name}": float(found.mean()),
+        f"lowest_member_{name}": float(found.min()),
+        f"highest_member_{name}": float(found.max()),
     }
 
 

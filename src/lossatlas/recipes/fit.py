@@ -15,8 +15,9 @@ from lossatlas.errors import BadInput
 from lossatlas.fitting import Adam, Fit
 from lossatlas.hashing import fingerprint
 from lossatlas.metrics import count_numbers
-from lossatlas.objectives import CLIPS, CoarseToFine, Levels, Objective, Pattern, Stage
-from lossatlas.pictures import GreyPicture, Picture, Raster, Source, find_source, parse_size
+from lossatlas.objectives import CLIPS, CoarseToFine, Decorrelated, Levels, Objective, Pattern, Stage
+from lossatlas.objectives.residuals import check_residuals
+from lossatlas.pictures import GreyPicture, MemberGrid, Picture, Raster, Source, find_source, parse_size
 from lossatlas.recipes.base import AUTO, require
 from lossatlas.recipes.chart_recipe import DescentRecipe
 from lossatlas.recipes.fit_config import FEWEST, FitConfig
@@ -90,10 +91,11 @@ def build_fit(config: FitConfig) -> FitRecipe:
     extent.check("size with padding", " x ".join(f"{side:,}" for side in sides))
     if config.target_gap is not None and not problem.loss.classifies:
         raise BadInput("target_gap is a gap of accuracies, which this loss does not have; leave it out")
-    if config.target_gap is not None and isinstance(picture, GreyPicture):
-        raise BadInput(
-            "target_gap is a gap between low and high cells, which a grey picture does not have; leave it out"
-        )
+    if config.target_gap is not None and not isinstance(picture, Picture):
+        what = "a grey picture" if isinstance(picture, GreyPicture) else "a grid of members"
+        raise BadInput(f"target_gap is a gap between low and high cells, which {what} does not have; leave it out")
+    if config.decorrelation:
+        check_residuals(problem.loss)
     axes = config.axes if config.axes is not None else len(picture.axes)
     if axes != len(picture.axes):
         raise BadInput(
@@ -145,7 +147,15 @@ def _objective(config: FitConfig, source: Source, picture: Raster) -> tuple[Obje
     """Make the objective, from coarse pictures to fine ones, and the mask of cells that the last one may sample."""
     clip = CLIPS[config.clip](config.threshold)
 
-    def objective(raster: Raster) -> Levels | Pattern:
+    if config.decorrelation and not isinstance(picture, MemberGrid):
+        raise BadInput(
+            f"decorrelation is between members of an ensemble, which picture {picture.name!r} does not have; give "
+            "--pattern members:K, or leave --decorrelation out"
+        )
+
+    def objective(raster: Raster) -> Levels | Pattern | Decorrelated:
+        if isinstance(raster, MemberGrid):
+            return Decorrelated(raster, weight=config.decorrelation, cells=config.cells)
         if isinstance(raster, GreyPicture):
             return Levels(raster, cells=config.cells)
         assert isinstance(raster, Picture)

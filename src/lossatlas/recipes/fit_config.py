@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self
 
-from lossatlas.bounds import Count, Decay, Fraction, Positive
+from lossatlas.bounds import Count, Decay, Fraction, NotNegative, Positive
 from lossatlas.errors import BadInput
 from lossatlas.recipes.base import AUTO, Options, ProblemConfig, spell_list
 from lossatlas.recipes.shared_config import ChartConfig, CheckpointConfig, FittedConfig, MetricsConfig
@@ -56,11 +56,14 @@ class SamplingConfig(FittedConfig):
     """Running accuracy gap between sampled low and high cells at which the fit stops; a run that ends on a plateau
     below it fails."""
     cells: Count = 32
-    """Number of low cells and number of high cells sampled per step."""
+    """Number of low cells and number of high cells sampled per step, or of members."""
     clip: str = "example"
     """Clip the loss of high cells per example or per cell."""
     threshold: Positive = 2.5
     """Loss at which high cells are clipped."""
+    decorrelation: NotNegative = 0.0
+    """Weight of the mean product of the errors of two members of an ensemble (--pattern members:K), which makes them
+    err differently; 0 trains each on its loss alone."""
     boundary_only: bool = False
     """Sample no cells in a uniform 3x3 neighbourhood: better for thin lines, worse for filled shapes."""
     coarse: tuple[float, ...] = (0.3, 0.6)

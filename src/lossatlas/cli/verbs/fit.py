@@ -20,8 +20,8 @@ __all__ = ["FIT"]
 
 
 SHOWN = (
-    "gap", "iou", "low_accuracy", "high_accuracy", "log_loss_correlation", "log_loss_rmse", "log_loss_gap", "steps",
-    "seconds",
+    "gap", "iou", "low_accuracy", "high_accuracy", "log_loss_correlation", "log_loss_rmse", "log_loss_gap",
+    "member_loss", "averaged_loss", "member_accuracy", "averaged_accuracy", "error_product", "steps", "seconds",
 )  # fmt: skip
 
 
