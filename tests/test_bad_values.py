@@ -99,7 +99,7 @@ class TestNumbers:
 
     def test_every_option_is_looked_at(self) -> None:
         found = {(case.values[0].__name__, case.values[1]) for number in (float, int) for case in cases(number)}
-        assert {("FitConfig", "lr"), ("FitConfig", "betas"), ("MLP", "hidden"), ("Linear", "low")} <= found
+        assert {("FitConfig", "lr"), ("FitConfig", "betas"), ("MLP", "hidden"), ("LinearDecay", "low")} <= found
         assert {("SurveyConfig", "range"), ("Crop", "padding"), ("CrossEntropy", "weight")} <= found
         assert len(found) > 90
 
