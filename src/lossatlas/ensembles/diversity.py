@@ -80,11 +80,10 @@ def _sum_divergences(log_probabilities: Tensor) -> Tensor:
     probabilities = log_probabilities.softmax(dim=2)  # which float32 normalises to 1e-7
     entropies = torch.special.entr(probabilities).sum(dim=(1, 2))
     found = torch.zeros(len(probabilities), len(probabilities), dtype=torch.float64)
-    for k, own in enumerate(probabilities):
-        for i in range(k):
-            middle = (own + probabilities[i]) / 2
-            found[i, k] = found[k, i] = torch.special.entr(middle).sum() - (entropies[i] + entropies[k]) / 2
-    return found.clamp_(min=0)  # rounding
+    for k in range(1, len(probabilities)):
+        middles = (probabilities[:k] + probabilities[k]) / 2
+        found[:k, k] = torch.special.entr(middles).sum(dim=(1, 2)) - (entropies[:k] + entropies[k]) / 2
+    return (found + found.T).clamp_(min=0)  # rounding
 
 
 def _sum_squares(values: Tensor) -> Tensor:

@@ -49,6 +49,7 @@ class Sampling:
         self.bins, self.bootstrap, self.seed = bins, bootstrap, seed
         self.own = None if examples is None else torch.unique(examples, return_inverse=True)[1]
         self.examples = rows if self.own is None else int(self.own.max()) + 1
+        self._drawn: dict[int, Tensor] = {}
         self.sizes = self.add_up(torch.ones(rows, dtype=torch.float64))
 
     def add_up(self, numbers: Tensor) -> Tensor:
@@ -105,14 +106,20 @@ class Sampling:
         values, vectors = torch.linalg.eigh(covariance)
         # The symmetric root, which rounding does not turn into another one.
         root = vectors * values.clamp(min=0).sqrt() @ vectors.T
-        generator = make_generator(self.seed, "bootstrap")
-        drawn = total + torch.randn(self.bootstrap, len(total), generator=generator, dtype=torch.float64) @ root
+        drawn = total + self._draw(len(total)) @ root
         *drawn_sums, sizes = drawn.split([*[len(part.numbers) * self.bins for part in parts], 1], dim=1)
         scores = [
             each.abs().sum(dim=1) / sizes[:, 0] / len(part.numbers)
             for each, part in zip(drawn_sums, parts, strict=True)
         ]
         return float((scores[0] if reference is None else scores[0] - scores[1]).std())
+
+    def _draw(self, width: int) -> Tensor:
+        """Standard normal numbers (bootstrap, width), the same for all scores of this width."""
+        if width not in self._drawn:
+            generator = make_generator(self.seed, "bootstrap")
+            self._drawn[width] = torch.randn(self.bootstrap, width, generator=generator, dtype=torch.float64)
+        return self._drawn[width]
 
     def _add_products(self, parts: Sequence[Measured]) -> tuple[Tensor, Tensor]:
         """The sum over examples of their sums in each bin of each halving of each part, and that of their products.
