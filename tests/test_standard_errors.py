@@ -43,28 +43,30 @@ def draw_scores(sampling: Sampling, measured: Measured, seed: int = 0) -> Tensor
     return torch.tensor(found, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("examples", [1, 4])
+@pytest.mark.parametrize("examples", ["one", "four", "uneven"])
 @pytest.mark.parametrize("score", ["nll", "brier", "ece"])
 class TestAgainstDrawingExamplesAgain:
-    """With one row of each example and with four, of which the labels differ."""
+    """With one row of each example, with four, and with one to five; labels of an example differ."""
 
-    def sampling(self, rows: int, of_each: int) -> tuple[Sampling, Predictions]:
-        examples = torch.arange(rows // of_each).repeat_interleave(of_each) if of_each > 1 else None
+    def sampling(self, rows: int, kind: str) -> tuple[Sampling, Predictions]:
+        sizes = {"one": [1], "four": [4], "uneven": [1, 5, 1, 2, 3]}[kind]
+        repeats = torch.tensor(sizes).repeat(rows // sum(sizes))
+        examples = torch.arange(len(repeats)).repeat_interleave(repeats)
         predictions = draw_classes(rows=rows, examples=examples)
         return Sampling(rows, predictions.examples, BINS, bootstrap=8000), predictions
 
-    def test_of_a_score(self, score: str, examples: int) -> None:
+    def test_of_a_score(self, score: str, examples: str) -> None:
         sampling, predictions = self.sampling(600, examples)
         own = numbers_of(predictions, 0)[score]
         assert sampling.standard_error(own) == pytest.approx(float(draw_scores(sampling, own).std()), rel=0.06)
 
-    def test_of_a_difference(self, score: str, examples: int) -> None:
+    def test_of_a_difference(self, score: str, examples: str) -> None:
         sampling, predictions = self.sampling(600, examples)
         own, other = (numbers_of(predictions, member)[score] for member in (0, 1))
         expected = (draw_scores(sampling, own) - draw_scores(sampling, other)).std()
         assert sampling.standard_error(own, other) == pytest.approx(float(expected), rel=0.06)
 
-    def test_of_several_halvings(self, score: str, examples: int) -> None:
+    def test_of_several_halvings(self, score: str, examples: str) -> None:
         sampling, predictions = self.sampling(600, examples)
         own = join_measured([numbers_of(predictions, member)[score] for member in range(3)], dim=0)
         assert sampling.standard_error(own) == pytest.approx(float(draw_scores(sampling, own).std()), rel=0.06)

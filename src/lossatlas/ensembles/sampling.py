@@ -108,8 +108,9 @@ class Sampling:
         root = vectors * values.clamp(min=0).sqrt() @ vectors.T
         drawn = total + self._draw(len(total)) @ root
         *drawn_sums, sizes = drawn.split([*[len(part.numbers) * self.bins for part in parts], 1], dim=1)
+        # In the number of rows to first order, which a sample of few long examples could make zero.
         scores = [
-            each.abs().sum(dim=1) / sizes[:, 0] / len(part.numbers)
+            (each.abs().sum(dim=1) / len(part.numbers) - self.value(part) * (sizes[:, 0] - self.rows)) / self.rows
             for each, part in zip(drawn_sums, parts, strict=True)
         ]
         return float((scores[0] if reference is None else scores[0] - scores[1]).std())
