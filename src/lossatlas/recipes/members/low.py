@@ -8,7 +8,7 @@ import torch
 
 from lossatlas.ensembles.members import Members
 from lossatlas.errors import BadInput
-from lossatlas.pictures import Picture, find_source, parse_size
+from lossatlas.pictures import MemberGrid, Picture, find_source, parse_size
 from lossatlas.recipes.ensemble_config import EnsembleConfig
 from lossatlas.recipes.fit_config import FitConfig
 from lossatlas.recipes.member_kind import PointsKind, parse_number
@@ -26,7 +26,10 @@ MOST = 50
 @final
 class _Low(PointsKind):
     form = "[:K]"
-    words = f"K random low cells of a fitted picture; by default all, or {MOST} of more"
+    words = (
+        "K random low cells of a fitted picture, or of the members that were fitted with --pattern members:N; by default "
+        f"all, or {MOST} of more"
+    )
 
     def find(self, place: str, argument: str, config: EnsembleConfig, base: ProblemRecipe) -> Members:
         spec = f"{place}@low{':' * bool(argument)}{argument}"
@@ -37,14 +40,16 @@ class _Low(PointsKind):
             raise BadInput(f"{place} did not fit a picture, so that it has no low cells; name points of it: {place}@at")
         source = find_source(fit.pattern, fit.invert, check_options("pattern", fit.pattern, fit.pattern_options))
         picture = source.render(parse_size(fit.size) if fit.size is not None else None)
-        if not isinstance(picture, Picture):
+        if isinstance(picture, MemberGrid):
+            coords = torch.from_numpy(picture.member_coords())
+        elif isinstance(picture, Picture):
+            coords = torch.from_numpy(picture.coords()[picture.low])
+        else:
             raise BadInput(f"the picture of {place} has shades of grey and no low cells; name points of it: {place}@at")
-        coords = torch.from_numpy(picture.coords()[picture.low])
         if count is not None and count > len(coords):
             raise BadInput(f"the picture of {place} has {len(coords)} low cells and {spec} names {count}; name fewer")
-        if count is not None or len(coords) > MOST:
-            order = torch.randperm(len(coords), generator=make_generator(config.sample_seed, "low cells"))
-            coords = coords[order[: count if count is not None else MOST]]
+        order = torch.randperm(len(coords), generator=make_generator(config.sample_seed, "low cells"))
+        coords = coords[order[: count if count is not None else MOST]]
         return take_points(run, chart, coords, base)
 
 

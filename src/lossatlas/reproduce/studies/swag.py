@@ -1,0 +1,127 @@
+"""Averages and ensembles at equal compute and at equal memory: SWA, SWAG, FGE, snapshots, networks, curves, planes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, final
+
+from lossatlas.exchange.ensemble import read_ensemble
+from lossatlas.recipes import Config, ConnectConfig, FitConfig, TrainConfig
+from lossatlas.reproduce.settings import copy_problem
+from lossatlas.reproduce.studies._ensembles import configure_scores, draw_ways, score_at, tabulate
+from lossatlas.reproduce.study import Run, Study
+
+__all__ = ["SWAG"]
+
+BASE: dict[str, Any] = {
+    "data": "cifar10", "model": "preresnet", "model_options": {"depth": 20}, "augment": ("crop", "flip"),
+    "optimizer": "momentum,lr=0.1", "weight_decay": 3e-4, "epochs": 150, "batch_size": 128, "snapshots": "none",
+}  # fmt: skip
+SMALL: dict[str, Any] = {
+    **BASE, "data": "fashion_mnist", "model": "conv", "model_options": {}, "augment": ("flip",), "epochs": 4,
+    "batch_size": 100, "optimizer": "momentum,lr=0.05", "weight_decay": 5e-4,
+}  # fmt: skip
+SEEDS = 3
+MEMBERS = 4
+"""Networks that are held by the ways that keep networks; SWAG keeps as many vectors."""
+SAMPLES = 20
+"""Samples of SWAG's posterior."""
+SINGLE, SWA, SWAG_WAY, FGE, SNAPSHOTS = "one network", "SWA", "SWAG", "FGE", "snapshots"
+SHORT, FULL = f"{MEMBERS} networks of 1/{MEMBERS} B", f"{MEMBERS} networks of 1 B"
+CURVE, PLANE = "points of a curve", "points of a plane"
+NAMES = {
+    SINGLE: "single", SWA: "swa", SWAG_WAY: "swag", FGE: "fge", SNAPSHOTS: "snapshots", SHORT: "short", FULL: "full",
+    CURVE: "curve", PLANE: "plane",
+}  # fmt: skip
+"""What the runs of scores are called."""
+FIT: dict[str, Any] = {"pattern": "members:16", "size": None, "cells": 16, "batch_size": 32, "seconds": None}
+
+
+@final
+class _Ways(Study):
+    title = "Maddox et al. 2019, and Izmailov, Garipov, Huang et al.: averages and ensembles at equal cost"
+
+    def runs(self, scale: str) -> Mapping[str, Config]:
+        base, found = BASE if scale == "paper" else SMALL, dict[str, Config]()
+        for seed in range(SEEDS):
+            found |= self._one_seed(base, seed)
+        return found
+
+    @staticmethod
+    def _one_seed(base: Mapping[str, Any], seed: int) -> dict[str, Config]:
+        """The trainings and scores of one seed."""
+
+        def train(number: int = 0, **settings: Any) -> TrainConfig:
+            return TrainConfig(**{**base, "seed": 100 * seed + number, "schedule": "linear", **settings})
+
+        short = {f"{seed}-short-{k}": train(k, epochs=base["epochs"] / MEMBERS) for k in range(MEMBERS)}
+        full = {f"{seed}-full-{k}": train(k) for k in range(MEMBERS)}
+        cyclic = {"cycles": MEMBERS, "begin": 0.5, "high": 0.5, "low": 0.01}
+        others: dict[str, Config] = {
+            f"{seed}-swa": train(
+                schedule="swa", schedule_options={"begin": 0.5, "low": 0.4}, average=f"epoch:{base['epochs'] / 40:g}",
+                average_from=0.55, average_rank=MEMBERS - 2,
+            ),
+            f"{seed}-fge": train(schedule="fge", schedule_options=cyclic),
+            f"{seed}-snapshots": train(schedule="warm_restarts", schedule_options={"cycles": MEMBERS}),
+        }  # fmt: skip
+        problem = train()
+        budget = base["epochs"]
+        shared = copy_problem(problem)
+        others[f"{seed}-curve"] = ConnectConfig(
+            **shared, between=(f"{seed}-full-0", f"{seed}-full-1"), steps=round(300 * budget), lr=0.05,
+            weight_decay=5e-4, augment=base["augment"], seed=seed, splits=("test",), grid=(3,), plane=0,
+            examples="1000", ensembles=False,
+        )  # fmt: skip
+        others[f"{seed}-plane"] = FitConfig(
+            **shared, **FIT, augment=base["augment"], steps=round(60000 * budget / (16 * 32)), seed=seed,
+            splits=("test",), examples="1000",
+        )  # fmt: skip
+        ways = {
+            SINGLE: [*full][:2],  # of which the first counts
+            SWA: [f"{seed}-swa@swa", f"{seed}-swa"],
+            SWAG_WAY: [f"{seed}-swa@swag:{SAMPLES}"],
+            FGE: [f"{seed}-fge@members"],
+            SNAPSHOTS: [f"{seed}-snapshots@members"],
+            SHORT: [*short],
+            FULL: [*full],
+            CURVE: [f"{seed}-curve@points:{MEMBERS + 1}"],
+            PLANE: [f"{seed}-plane@low"],
+        }
+        scores = {
+            f"{seed}-{NAMES[way]}-scores": configure_scores(
+                problem, members, average_rank=MEMBERS - 2, greedy=False, sample_seed=seed
+            )
+            for way, members in ways.items()
+        }
+        return {**short, **full, **others, **scores}
+
+    def results(self, runs: Mapping[str, Run], out: Path) -> str:
+        ways = {
+            way: [(runs[f"{seed}-{name}-scores"], 1 if way in (SINGLE, SWA) else None) for seed in range(SEEDS)]
+            for way, name in NAMES.items()
+        }
+        shown = draw_ways({way: read_ensemble(same[0][0].path) for way, same in ways.items()}, out)
+        return "\n\n".join([_judge(ways), tabulate(ways), *shown]) + "\n"
+
+
+def _judge(ways: Mapping[str, list[tuple[Run, int | None]]]) -> str:
+    """State in words which ways are best at equal compute and at equal memory."""
+
+    def average(way: str) -> float:
+        return sum(score_at(run, "nll", count) for run, count in ways[way]) / len(ways[way])
+
+    def order(names: tuple[str, ...]) -> str:
+        return ", ".join(f"{name} {average(name):.4f}" for name in sorted(names, key=average))
+
+    return (
+        "Means over seeds of the negative log-likelihood, with a temperature, best first. At equal compute (the "
+        f"training passes of one network): {order((SINGLE, SWA, SWAG_WAY, FGE, SNAPSHOTS, SHORT, PLANE))}. At equal "
+        f"memory ({MEMBERS} networks, or as many vectors): {order((SWAG_WAY, FGE, SNAPSHOTS, SHORT, FULL, PLANE))}; "
+        f"of these '{FULL}' took {MEMBERS} times the compute. A curve needs two trained networks beside its own "
+        f"training: {average(CURVE):.4f}."
+    )
+
+
+SWAG = _Ways()
