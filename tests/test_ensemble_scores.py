@@ -56,7 +56,7 @@ class TestClasses:
                 assert found[InEnsemble.of_member(name)][count - 1].item() == pytest.approx(own, abs=1e-6), name
 
     def test_are_scored_on_the_half_that_nothing_was_found_on(self, found: xr.Dataset) -> None:
-        labels, halves = CLASSES.targets, halve(CLASSES, 2, 3)
+        labels, halves = CLASSES.targets, halve(CLASSES.rows, 2, 3)
         for order in ("given", "greedy"):
             for count in (1, 3, 4):
                 raw, tempered = [], []
@@ -220,7 +220,7 @@ class TestValues:
         values, targets = VALUES.some(slice(None)).double().numpy(), VALUES.targets.double().numpy()
         mean, spread = values.mean(axis=0), values.std(axis=0)
         densities = []
-        for halving, half in enumerate(halve(VALUES, 2, 3).numpy()):
+        for halving, half in enumerate(halve(VALUES.rows, 2, 3).numpy()):
             factors = np.array([np.sqrt((((mean - targets) / spread) ** 2)[half == side].mean()) for side in (0, 1)])
             own = found_values[InEnsemble.TEMPERATURE].sel(order="given", count=4, halving=halving)
             np.testing.assert_allclose(own, factors.clip(0.05, 20))
@@ -237,7 +237,7 @@ class TestValues:
         assert own.item() == pytest.approx(float(expected))
 
     def test_in_greedy_order_have_the_lowest_error_first(self, found_values: xr.Dataset) -> None:
-        values, targets, halves = VALUES.some(slice(None)).double(), VALUES.targets.double(), halve(VALUES, 2, 3)
+        values, targets, halves = VALUES.some(slice(None)).double(), VALUES.targets.double(), halve(VALUES.rows, 2, 3)
         for halving, half in enumerate(halves):
             for side in (0, 1):
                 errors = (values - targets)[:, half == side].square().sum(dim=(1, 2))

@@ -13,7 +13,7 @@ from torch import Tensor
 from lossatlas.ensembles.averaged import AveragedClasses, AveragedValues
 from lossatlas.ensembles.calibration import HIGHEST, LOWEST, fit_temperature, fit_temperatures
 from lossatlas.ensembles.halves import halve
-from lossatlas.ensembles.predictions import Predictions, Rows
+from lossatlas.ensembles.predictions import Rows
 from lossatlas.ensembles.selection import select_by_error, select_by_likelihood
 from lossatlas.errors import BadInput
 
@@ -133,11 +133,9 @@ class TestTemperatures:
         assert (float(at_bound.values), bool(at_bound.at_bound)) == (HIGHEST, True)
 
 
-def labelled(labels: Tensor, examples: Tensor | None = None) -> Predictions:
-    total = len(labels) if examples is None else int(examples.max()) + 1
+def labelled(labels: Tensor, examples: Tensor | None = None) -> Rows:
     examples = torch.arange(len(labels)) if examples is None else examples
-    rows = Rows("classes", labels, int(labels.max()) + 1, examples, total)
-    return Predictions(["a"], rows, torch.zeros(1, len(labels), rows.width))
+    return Rows("classes", labels, int(labels.max()) + 1, examples, int(examples.max()) + 1)
 
 
 class TestHalves:
@@ -165,6 +163,10 @@ class TestHalves:
 
     def test_ignore_classes_that_are_not_there(self) -> None:
         assert halve(labelled(torch.tensor([0, 0, 7, 7])), 1, 0).sum() == 2
+
+    def test_halve_every_class_where_some_examples_do_not_count(self) -> None:
+        labels, examples = torch.arange(12) % 3, torch.arange(12) * 2
+        assert bool((halve(labelled(labels, examples), 3, 0) == halve(labelled(labels), 3, 0)).all())
 
     def test_keep_the_rows_of_an_example_together(self) -> None:
         examples = torch.arange(40).repeat_interleave(3)

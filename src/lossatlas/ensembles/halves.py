@@ -18,7 +18,7 @@ FEWEST = 2
 def halve(rows: Rows, halvings: int, seed: int) -> Tensor:
     """Halve the examples at random, several times, with the rows of an example in one half.
 
-    Where rows are examples of classes, each class is halved by itself, to within one example.
+    Where no example has several rows, each class is halved by itself, to within one example.
 
     Args:
         rows: whose examples are halved.
@@ -55,11 +55,9 @@ def halve(rows: Rows, halvings: int, seed: int) -> Tensor:
 
 
 def _number_examples(rows: Rows) -> tuple[Tensor | None, int]:
-    """The example of each row, of those that have rows, and their number."""
-    if rows.are_examples:
-        return None, len(rows)
+    """The example of each row, of those that have rows, and their number; None where each has one."""
     own, examples = torch.unique(rows.examples, return_inverse=True)
-    return examples, len(own)
+    return None if len(own) == len(rows) else examples, len(own)
 
 
 def _check_classes(labels: Tensor) -> None:
