@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
+from lossatlas.ensembles import calibration
 from lossatlas.ensembles.averaged import AveragedClasses, AveragedValues
 from lossatlas.ensembles.calibration import HIGHEST, LOWEST, fit_temperature, fit_temperatures
 from lossatlas.ensembles.halves import halve
@@ -81,6 +82,21 @@ class TestTemperatures:
     def test_of_certain_predictions_that_are_right_change_nothing(self) -> None:
         certain = torch.tensor([[1.0, 0.0, 0.0]]).log().repeat(4, 1)
         assert fit_temperature(certain, torch.zeros(4, dtype=torch.int64)) == (1.0, False)
+
+    @settings(max_examples=40, deadline=None)
+    @given(seed=SEEDS, rows=st.integers(2, 6), scale=st.floats(1, 1e5))
+    def test_of_a_few_extreme_predictions_are_found_quickly(self, seed: int, rows: int, scale: float) -> None:
+        log_probabilities, labels = draw(seed, rows, 3, scale)
+        calls: list[int] = []
+        real = calibration._differentiate
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(calibration, "_differentiate", lambda *given: calls.append(1) or real(*given))
+            found, _ = fit_temperature(log_probabilities, labels)
+        at_found, *others = likelihood(
+            log_probabilities, labels, torch.tensor([found, search(log_probabilities, labels)])
+        )
+        assert all(at_found <= other * (1 + 1e-7) + 1e-12 for other in others)
+        assert len(calls) < 40
 
     def test_do_not_see_classes_of_probability_zero(self) -> None:
         two, labels = draw(3, 50, 2, 2.0)

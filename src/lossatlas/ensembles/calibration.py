@@ -120,9 +120,10 @@ def _find_zeros(differentiate: Callable[[Tensor], tuple[Tensor, Tensor]], start:
         low, high = torch.where(value < 0, at, low), torch.where(value > 0, at, high)
         newton = torch.where(value == 0, at, at - value / slope)
         inside = (newton >= low) & (newton <= high)
-        bisect = ~inside | ((step >= QUICK) & (step % 2 == 0))
-        close = inside & ((newton - at).abs() <= TOLERANCE * at)
-        found = torch.where(bisect & ~close, (low * high).sqrt(), newton)
+        late = step >= QUICK and step % 2 == 0
+        narrow = high <= low * (1 + TOLERANCE**2)
+        close = narrow | (inside & ((newton - at).abs() <= TOLERANCE * at))
+        found = torch.where(inside & close if late else inside, newton, (low * high).sqrt())
         at, done = torch.where(done, at, found), done | close
     return at, below | beyond
 
