@@ -202,6 +202,12 @@ class TestRun:
         assert summary["error_product"] == pytest.approx(np.mean(pairs), rel=1e-4)
         assert summary["mean_squared_difference"] == pytest.approx(np.mean(apart), rel=1e-3)
         assert summary["averaged_loss"] < summary["member_loss"]
+        # The same members, found in the run by whoever scores ensembles.
+        scoring = ["--examples", "300", "--no_pictures", "--out", str(tmp_path / "scores")]
+        assert main(["ensemble", f"{tmp_path / 'run'}@low", *scoring]) == 0
+        scored = la.open_run(tmp_path / "scores").summary
+        assert scored["members"] == 7
+        assert scored["nll"] == pytest.approx(summary["averaged_loss"], rel=1e-4)
 
     def test_members_that_have_become_one_network_are_told_of(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
