@@ -226,6 +226,8 @@ def _summary(recipe: SurveyRecipe, survey: xr.Dataset, seconds: float) -> dict[s
             values = survey[variable].values[np.isfinite(survey[variable].values)]
             ends = (float(values.min()), float(values.max())) if values.size else (None, None)
             found |= {f"{name}_lowest_loss": ends[0], f"{name}_highest_loss": ends[1]}
+    if schema.SAMPLE in survey.dims:
+        found |= _spread(survey)
     if schema.MEASURED in survey:
         found["points_evaluated"] = int(survey[schema.MEASURED].sum())
     return {
@@ -235,6 +237,17 @@ def _summary(recipe: SurveyRecipe, survey: xr.Dataset, seconds: float) -> dict[s
         "seconds": seconds,
         "peak_memory_bytes": measure_peak_bytes(),
     }
+
+
+def _spread(survey: xr.Dataset) -> dict[str, float]:
+    """Compute mean and standard deviation over samples (with K - 1) of what has one number for each."""
+    found = {}
+    for name, variable in survey.data_vars.items():
+        if variable.dims == (schema.SAMPLE,) and variable.dtype.kind == "f":
+            values = variable.values.astype(np.float64)
+            found[f"{name}_mean"] = float(values.mean())
+            found[f"{name}_deviation"] = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    return found
 
 
 def _draw(run: RunDirectory, survey: xr.Dataset, config: SurveyConfig, summary: dict[str, Any]) -> None:

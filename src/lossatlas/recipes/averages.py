@@ -9,12 +9,15 @@ import torch
 from lossatlas.averages import RANK, Averages, ExponentialAverage, Moments, read_averages
 from lossatlas.describing import count_things
 from lossatlas.errors import BadInput
-from lossatlas.rundir import AVERAGES
+from lossatlas.recipes.networks import bring_module
+from lossatlas.recipes.problem import ProblemRecipe
+from lossatlas.rundir import AVERAGES, MODEL
 from lossatlas.training import Trajectory
 from lossatlas.training.weight_trajectory import WeightTrajectory
 from lossatlas.weights import WeightSpace
+from lossatlas.weights.files import load_state
 
-__all__ = ["BEGIN", "load_exponential", "load_moments"]
+__all__ = ["BEGIN", "load_exponential", "load_moments", "place_end"]
 
 BEGIN = 0.75
 """The share of the steps after which snapshots count, by default."""
@@ -84,6 +87,22 @@ def load_exponential(
         average.update(late.vector(index))
     count = count_things(average.count, "kept snapshot")
     return average, f"{run}: exponential average of {count}, decay {average.decay:g} per snapshot"
+
+
+def place_end(run: Path, base: ProblemRecipe) -> tuple[str, ...]:
+    """Load the last network of a training into the module of a problem; returns notes on its file.
+
+    Averages are of the parameters that vary; what else a network needs (parameters that are held, masks) is taken from
+    the end of the training. A folder of averages alone has none, and leaves the module as it is.
+
+    Raises:
+        BadInput: the network does not fit.
+    """
+    if (run / MODEL).is_file():
+        return bring_module(str(run), base)
+    if snapshots := Trajectory.of(run).snapshots:
+        load_state(base.problem.module, snapshots[-1].state(), f"the end of {run}")
+    return ()
 
 
 def _find_averages(run: Path, space: WeightSpace) -> Averages | None:

@@ -19,7 +19,8 @@ __all__ = ["NETWORKS", "change_paths", "find_inputs", "list_paths", "locate_inpu
 MEMBERS = "members"
 """The setting that names members of an ensemble, as in ``RUN@low:20``."""
 NETWORKS = {
-    "checkpoint", "trajectory", "between", "run", "runs", "networks", "init_from", "start", "against", MEMBERS,
+    "checkpoint", "trajectory", "between", "run", "runs", "networks", "init_from", "start", "posterior", "against",
+    MEMBERS,
 }  # fmt: skip
 """The settings that name networks in files, folders or runs."""
 FILES = {"data.folder", "pattern.font"}

@@ -37,6 +37,7 @@ SITES = {
     "between": "between",
     "trajectory": "along the trajectory of",
     "run": "on the chart of",
+    "posterior": "at samples of the posterior of",
     "networks": "at",
 }
 """Settings that say where a survey lies, and how captions say it."""

@@ -53,7 +53,7 @@ CONFIGS: dict[str, type[Config]] = {
 """The configuration classes by verb."""
 DATA_SETTINGS = ("data", "data.folder")
 """The settings that the problem of a run needs."""
-CENTRE = ("checkpoint", "between", "networks", "trajectory")
+CENTRE = ("checkpoint", "between", "networks", "trajectory", "posterior")
 """The settings that name the network at the centre or the start of a chart."""
 CHARTED = (FitConfig.verb, ConnectConfig.verb, SurveyConfig.verb)
 """The verbs whose runs have a chart and a survey."""
@@ -289,6 +289,7 @@ class OpenedRun:
         Raises:
             BadInput: the network is missing, does not fit, or has changed since the run.
         """
+        from lossatlas.recipes.averages import place_end
         from lossatlas.recipes.networks import bring_module
         from lossatlas.training import Trajectory
         from lossatlas.training.weight_trajectory import WeightTrajectory
@@ -299,7 +300,7 @@ class OpenedRun:
             if not (self.path / MODEL).is_file():
                 raise self._lack("network", "train it again")
             return bring_module(str(self.path), base)
-        stored = self.find_settings({"checkpoint", "trajectory"})
+        stored = self.find_settings({"checkpoint", "trajectory", "posterior"})
         several = next((name for name in ("between", "networks") if stored.get(name)), None)
         between: list[Any] = stored[several] if several else [None]
         if several and not NetworkSpec.parse(between[0]).path.exists():
@@ -309,6 +310,8 @@ class OpenedRun:
         elif folder := stored.get("trajectory"):
             last = WeightTrajectory(Trajectory.of(Path(str(folder))), base.space).snapshots[-1]
             load_state(base.problem.module, last.state(), f"the end of {folder}")
+        elif folder := stored.get("posterior"):
+            notes = place_end(Path(str(folder)), base)
         self._check_network(base)
         return notes
 

@@ -24,7 +24,7 @@ from lossatlas.recipes.site import SITES, SurveySite
 from lossatlas.recipes.slicing import has_derived_directions, use_one_thread
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.rundir import CHART
-from lossatlas.schema import REPEAT
+from lossatlas.schema import REPEAT, SAMPLE, SAMPLE_DIMENSIONS
 from lossatlas.surveying import Refinement
 from lossatlas.surveying.survey import make_refinement
 
@@ -60,7 +60,7 @@ def build_survey(config: SurveyConfig, base: ProblemRecipe | None = None, run: P
     if site_name is None:
         raise BadInput(
             "the survey lacks a network; name its weights with --checkpoint, its trajectory with --trajectory, several "
-            "networks with --between, or a run with --run"
+            "networks with --between, a run with --run, or a training whose weights vary with --posterior"
         )
     base = base if base is not None else build_problem(config, config.splits)
     metrics = make_metrics(base.problem.loss, config)
@@ -109,14 +109,18 @@ def _extent(config: SurveyConfig, site: SurveySite, numbers: int) -> Extent:
     counts = counts * len(axes) if len(counts) == 1 else counts
     if REPEAT in site.chart.axes:
         counts.append(require(config.repeats))
+    if SAMPLE in site.chart.axes:
+        counts.append(config.samples)
     extent = Extent(prod(counts), len(config.splits), numbers, config.tile_points)
-    extent.check("at" if config.at else "grid", " x ".join(f"{count:,}" for count in counts))
+    extent.check(
+        "samples" if config.posterior else "at" if config.at else "grid", " x ".join(f"{count:,}" for count in counts)
+    )
     return extent
 
 
 def _axes(site: SurveySite) -> list[str]:
     """Return the axes of the chart that have coordinates."""
-    return [axis for axis in site.chart.axes if axis != REPEAT]
+    return [axis for axis in site.chart.axes if axis not in SAMPLE_DIMENSIONS]
 
 
 def _grid(config: SurveyConfig, site: SurveySite) -> dict[str, npt.NDArray[np.float64]]:
@@ -144,6 +148,8 @@ def _grid(config: SurveyConfig, site: SurveySite) -> dict[str, npt.NDArray[np.fl
                 )
     if REPEAT in site.chart.axes:
         grid[REPEAT] = np.arange(site.chart.repeats if isinstance(site.chart, RepeatedSlice) else 1, dtype=np.float64)
+    if SAMPLE in site.chart.axes:
+        grid[SAMPLE] = np.arange(config.samples, dtype=np.float64)
     return grid
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar, Self
 
-from lossatlas.bounds import Count, Positive, is_ordinary
+from lossatlas.bounds import BelowOne, Count, CountOrZero, Positive, Seed, is_ordinary
 from lossatlas.errors import BadInput
 from lossatlas.recipes.base import AUTO, ProblemConfig, require, spell_list
 from lossatlas.recipes.shared_config import (
@@ -34,7 +34,17 @@ class SiteConfig(TrajectoryConfig, BetweenConfig, CheckpointConfig, ChartConfig,
     """Where a survey lies: around a checkpoint, along a trajectory, between networks or on the chart of a run."""
 
     run: str | None = None
-    """Run whose chart is surveyed, such as a run of lossatlas fit or of lossatlas survey."""
+    """Run whose chart is surveyed, such as one of lossatlas fit or survey."""
+    posterior: str | None = None
+    """Training whose posterior (SWAG) is sampled: its averages or its snapshots."""
+    samples: Count = 30
+    """Number of samples of the posterior."""
+    sample_seed: Seed = 0
+    """Seed of the samples of the posterior; sample k depends on it and on k alone."""
+    average_from: BelowOne = 0.75
+    """Fraction of the training after which its snapshots make the posterior; averages of its own have theirs."""
+    average_rank: CountOrZero = 20
+    """Largest number of deviations from the running mean that make the posterior."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +106,7 @@ class SurveyConfig(MetricsConfig, AxesConfig, SiteConfig):
             name: tuple(dict.fromkeys([*stored.get(name, ()), *getattr(self, name)])) for name in GROWING
         }
         joined = replace(self, **both)
-        fixed = set(stored) - {*GROWING, "grid", "at"}
+        fixed = set(stored) - {*GROWING, "grid", "at", "samples"}
         wanted = joined.flat()
         return joined if all(stored[name] == wanted.get(name) for name in fixed) else None
 
@@ -107,7 +117,7 @@ class SurveyConfig(MetricsConfig, AxesConfig, SiteConfig):
 
     def _normalise_directions(self) -> None:
         """State what was left open of random directions; it stays open until the site of the survey is stated."""
-        if not (self.checkpoint or self.trajectory or self.between or self.run):
+        if not (self.checkpoint or self.trajectory or self.between or self.run or self.posterior):
             return
         for name, usual in (("normalize", "filter"), ("ignore", "biasbn")):
             if getattr(self, name) == AUTO:
@@ -127,6 +137,7 @@ class SurveyConfig(MetricsConfig, AxesConfig, SiteConfig):
             "run": slices | {"chart", "margin"},
             "checkpoint": {"chart", "margin"},
             "trajectory": {"chart"},
+            "posterior": slices | {"chart", "margin", "range", "at", "grid", "tolerance", "budget"},
         }
         for site, names in unheeded.items():
             for name in sorted(names) if getattr(self, site) else ():
@@ -136,16 +147,19 @@ class SurveyConfig(MetricsConfig, AxesConfig, SiteConfig):
             for name in ("normalize", "ignore", "direction_seed"):
                 if self._is_stated(name):
                     raise BadInput(f"{name} means nothing for directions that are not random; leave it out")
+        for name in ("samples", "sample_seed", "average_from", "average_rank") if not self.posterior else ():
+            if self._is_stated(name):
+                raise BadInput(f"{name} means nothing without a posterior; leave it out, or name one with --posterior")
         if self.at and self._is_stated("grid"):
             raise BadInput("at gives all coordinates of a grid; leave out the grid")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        sites = [name for name in ("checkpoint", "trajectory", "between", "run") if getattr(self, name)]
+        sites = [name for name in ("checkpoint", "trajectory", "between", "run", "posterior") if getattr(self, name)]
         if len(sites) > 1:
             raise BadInput(
                 f"{' and '.join(sites)} are given; a survey lies around a checkpoint, along a trajectory, between "
-                "networks or on the chart of a run: give one of them"
+                "networks, on the chart of a run or at samples of a posterior: give one of them"
             )
         if len(self.between) == 1:
             raise BadInput("between is one network; expected two, three or four of one architecture")

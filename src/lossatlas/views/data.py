@@ -17,6 +17,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from lossatlas.describing import count_things
 from lossatlas.errors import BadInput
 from lossatlas.schema import (
     CLASSES,
@@ -63,6 +64,7 @@ __all__ = [
     "describe_extremes",
     "edges",
     "fields",
+    "gather_samples",
     "label_variable",
     "limits_of",
     "list_extremes",
@@ -153,6 +155,8 @@ def axes(survey: xr.Dataset) -> tuple[str, ...]:
         BadInput: the survey holds no numbers.
     """
     names = [name for name in _numeric(survey) if survey[name].ndim > 0 and not _beside(survey, name)]
+    if not names and any("metric" in survey[name].attrs for name in _numeric(survey)):
+        return ()  # one sample of several that lie along no axis
     if not names:
         raise BadInput("the survey holds no numeric variables; expected some like test_loss over its axes")
     places = {LOSS: 0, ACCURACY: 1, "": 3}
@@ -183,7 +187,7 @@ def count_samples(survey: xr.Dataset) -> int:
 
 def samples_in_words(survey: xr.Dataset) -> str:
     """Write the count of :func:`count_samples` in words: ``3 repeats``, ``5 members``."""
-    return " x ".join(f"{survey.sizes[dim]} {dim}s" for dim in _sampled(survey))
+    return " x ".join(count_things(survey.sizes[dim], dim) for dim in _sampled(survey))
 
 
 def label_variable(subject: xr.Dataset, name: str) -> str:
@@ -210,6 +214,18 @@ def split_samples(survey: xr.Dataset) -> dict[str, xr.Dataset]:
         )
         for place in np.ndindex(*(survey.sizes[dim] for dim in dims))
     }
+
+
+def gather_samples(survey: xr.Dataset, field: Field) -> Floats:
+    """The values of a quantity at all samples of a survey without axes, (K,)."""
+    return np.array(
+        [
+            float(other.values)
+            for one in split_samples(survey).values()
+            for other in fields(one, field.metric)
+            if other.split == field.split
+        ]
+    )
 
 
 def _sampled(survey: xr.Dataset) -> list[str]:

@@ -200,18 +200,23 @@ def _breakable(name: str) -> Markup:
 
 def sentence(survey: xr.Dataset) -> str:
     """Describe the survey in one sentence."""
-    survey = data.take_first_sample(survey)
+    whole, survey = survey, data.take_first_sample(survey)
     axes = data.axes(survey)
     shape = " \u00d7 ".join(str(survey.sizes[axis]) for axis in axes)
     place = {1: "curve" if Along.T in survey else "line", 2: "plane", 3: "volume"}.get(len(axes), "region")
     shown = data.fields(survey, scales.LOSS) or data.fields(survey, scales.ACCURACY) or data.quantities(survey)
     field = data.preferred(shown)
-    lost = scales.invalid(field.values)
-    values = field.values[np.isfinite(field.values)]
+    if not axes:
+        everything = data.gather_samples(whole, field)
+        lost, values = scales.invalid(everything), everything[np.isfinite(everything)]
+    else:
+        lost, values = scales.invalid(field.values), field.values[np.isfinite(field.values)]
     units = f" {field.units}" * bool(field.units)
     ends = [scales.number(float(end)) for end in (values.min(), values.max())] if values.size else []
     span = f"is between {' and '.join(ends)}{units}" if ends else "is not finite at any point"
     aside = f" ({lost})" * bool(lost)
+    if not axes:
+        return f"Networks of one distribution: at {data.samples_in_words(whole)}, the {field.label} {span}{aside}."
     notes = "".join(f"; {note}" for note in data.notes(survey))
     return (
         f"A {place} through weight space in which every point is a network: "

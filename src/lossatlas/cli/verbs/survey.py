@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["SURVEY"]
 
 
-SITES = ("checkpoint", "trajectory", "between", "run")
+SITES = ("checkpoint", "trajectory", "between", "run", "posterior")
 """Options that name what is surveyed."""
 
 
@@ -59,7 +59,7 @@ SURVEY = _Survey(
     SurveyConfig,
     _Options,
     None,
-    "Survey the loss around a network, along its trajectory, between networks, or on the chart of a run.",
+    "Survey the loss around a network, its trajectory or posterior, between networks, or on a chart.",
     (
         Example("Along two random directions around a trained network", "lossatlas survey --checkpoint runs/a"),
         Example("On the line between two networks", "lossatlas survey --between runs/a runs/b --grid 41"),
