@@ -133,3 +133,23 @@ def test_pictures_of_samples_show_mean_and_spread(losses: list[float], scale: st
 def test_a_sample_alone_has_a_sentence_and_no_picture() -> None:
     assert not draw(make_samples([0.5]))
     assert "at 1 sample," in sentence(make_samples([0.5]))
+
+
+def test_a_folder_of_averages_alone_is_surveyed_and_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "averaged_by_hand.py").write_text(
+        "from torch import nn\n\n\ndef make():\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n"
+    )
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+    recorder = la.AverageRecorder(tmp_path / "mean")
+    for step in range(4):
+        torch.nn.init.normal_(model[1].weight, 0.0, 0.1, generator=torch.Generator().manual_seed(step))
+        recorder.record(model, step)
+    recorder.write()
+    own = ("--data=digits", "--model=averaged_by_hand:make")
+    found = survey(tmp_path / "mean", tmp_path / "run", "--samples=2", *own)
+    assert found["test_loss"].std() > 0
+    scored = ["ensemble", f"{tmp_path / 'mean'}@swag:2", f"--out={tmp_path / 'scores'}", *own, "--no_pictures"]
+    assert main(scored) == 0, capsys.readouterr().err

@@ -9,11 +9,10 @@ from torch import Tensor
 
 from lossatlas.engine.buffers_policy import find_normalisation_layers
 from lossatlas.ensembles.members import Gathered, Members
+from lossatlas.recipes.averages import place_end
 from lossatlas.recipes.effort import find_cost
-from lossatlas.recipes.networks import load_networks
+from lossatlas.recipes.networks import copy_state, keep_module
 from lossatlas.recipes.problem import ProblemRecipe
-from lossatlas.rundir import MODEL
-from lossatlas.training import Trajectory
 from lossatlas.types import Params
 
 __all__ = ["describe_statistics", "load_last", "take_average"]
@@ -35,14 +34,16 @@ def load_last(place: str, base: ProblemRecipe) -> Params:
     """Load the network at the end of a training, which has what its average does not say.
 
     Args:
-        place: the path of a run, or of the folder of a trajectory.
+        place: the path of a run, or of the folder of a trajectory or of averages; the latter has none, and the module
+            as it is stands for it.
         base: the problem; its module keeps its weights.
 
     Raises:
-        BadInput: there is none, or it does not fit the module.
+        BadInput: it does not fit the module.
     """
-    last = place if (Path(place) / MODEL).is_file() else f"{place}@{Trajectory.of(Path(place)).snapshots[-1].step}"
-    return load_networks([last], base).states[0]
+    with keep_module(base.problem.module):
+        place_end(Path(place), base)
+        return copy_state(base.problem.module)
 
 
 def describe_statistics(base: ProblemRecipe) -> tuple[str, ...]:
