@@ -101,7 +101,7 @@ def test_a_run_that_is_stopped_anywhere_has_the_same_averages(tmp_path: Path) ->
         (["--average_decay=0.9"], "average_decay means nothing without averages"),
         (["--average=sometimes"], "average 'sometimes' is not a choice of steps; expected epoch, epoch:N, step:N"),
         (["--average=members"], "an average needs the weights of two steps or more, and of .* 1 would be taken"),
-        (["--average=epoch", "--average_from=1"], "fraction in .0, 1."),
+        (["--average=epoch", "--average_from=1"], "a number in .0, 1."),
         (["--average=epoch:9"], "none would be taken; begin earlier"),
         (["--average=epoch", "--average_decay=1"], "a number between 0 and 1"),
     ],
