@@ -13,6 +13,7 @@ import xarray as xr
 
 import lossatlas as la
 from lossatlas.cli import main
+from lossatlas.exchange import FORMATS, open_survey
 from lossatlas.jobs.train import run_train
 from lossatlas.recipes import SurveyConfig, TrainConfig
 from lossatlas.recipes.averages import load_moments
@@ -153,3 +154,16 @@ def test_a_folder_of_averages_alone_is_surveyed_and_scored(
     assert found["test_loss"].std() > 0
     scored = ["ensemble", f"{tmp_path / 'mean'}@swag:2", f"--out={tmp_path / 'scores'}", *own, "--no_pictures"]
     assert main(scored) == 0, capsys.readouterr().err
+
+
+def test_samples_are_tables_and_no_surfaces(tmp_path: Path) -> None:
+    data = make_samples([0.5, 0.6, 0.9])
+    (tmp_path / "a.csv").write_bytes(FORMATS["csv"]().bytes_of(data))
+    again, _ = open_survey(tmp_path / "a.csv")
+    assert again["test_loss"].dims == again["test_accuracy"].dims == ("sample",)
+    assert np.array_equal(again["test_loss"], data["test_loss"])
+    for name in ("vts", "li_hdf5"):
+        with pytest.raises(la.BadInput, match=r"has no axes and .* write \.csv"):
+            FORMATS[name]().bytes_of(data)
+    with pytest.raises(la.BadInput, match="axes none and variables test_accuracy, test_loss; what applies: samples"):
+        draw(data, ["loss"])

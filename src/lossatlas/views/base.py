@@ -165,7 +165,8 @@ class SurveyView(StillView[xr.Dataset]):
         over = sorted(field.name for field in data.quantities(data.take_first_sample(subject)))
         beside = len(subject.data_vars) - len(over)
         more = f" and {beside} more" * bool(beside)
-        return f"axes {', '.join(data.axes(subject))} and variables {', '.join(over)}{more}"
+        axes = ", ".join(data.axes(subject)) or "none"
+        return f"axes {axes} and variables {', '.join(over)}{more}"
 
     def list_shown(self, survey: xr.Dataset) -> Sequence[data.Field]:
         """The quantities that the picture shows, whose extremes its alternative text states."""

@@ -18,7 +18,7 @@ from lossatlas.errors import BadInput
 from lossatlas.exchange.format import Format
 from lossatlas.exchange.grid import describe_variable, find_axes, find_coordinate, find_gridded
 from lossatlas.files.reading import Unreadable, read_text, tell_reason
-from lossatlas.schema import AXES, CLASSES, CURVE, SAMPLE_DIMENSIONS
+from lossatlas.schema import AXES, CLASSES, CURVE, MEMBER, SAMPLE, SAMPLE_DIMENSIONS
 
 __all__ = ["Csv"]
 
@@ -40,7 +40,7 @@ class Csv(Format):
 
     The last of the dimensions runs fastest. Numbers are written so that they are read back exactly, as float64 or
     int64; NaN is ``nan``, infinities ``inf`` and ``-inf``. A variable without a value per repeat or per class is
-    repeated along them. Members and samples are written as repeats are.
+    repeated along them. Members and samples are written as repeats are, and may lie along no axis.
 
     Columns called u, v, w, x3, x4, ..., repeat, member, sample and classes are read as dimensions, in whatever order
     the rows are. A variable whose values are all equal along repeats or classes, of which there are several, is read as
@@ -55,16 +55,18 @@ class Csv(Format):
         columns = {name: _column(path, name, [row[i] for row in rows]) for i, name in enumerate(header)}
         names = [name for name in header if name in (*AXES, CURVE, *FURTHER) or re.fullmatch(r"x[0-9]+", name)]
         points = [name for name in names if name not in FURTHER]
-        if not points:
+        if not points and not {MEMBER, SAMPLE} & set(names):
             raise BadInput(
-                f"{path} lacks a column for an axis; expected u, v, w, x3, ... or t, got {', '.join(header)}"
+                f"{path} lacks a column for an axis; expected u, v, w, x3, ... or t, or sample or member, got "
+                f"{', '.join(header)}"
             )
         if len(names) == len(header):
             raise BadInput(f"{path} lacks variables beside {', '.join(header)}; expected columns like test_loss")
         coordinates, order = _full_grid(path, {name: columns[name] for name in names})
         shape = tuple(len(values) for values in coordinates.values())
         variables = {
-            name: _variable(names, columns[name][order].reshape(shape)) for name in header if name not in names
+            name: _variable(names, values) if points else (tuple(names), values)
+            for name, values in ((name, columns[name][order].reshape(shape)) for name in header if name not in names)
         }
         survey = xr.Dataset(
             {name: (dims, values, describe_variable(name)) for name, (dims, values) in variables.items()},

@@ -80,6 +80,8 @@ class LiHdf5(Format):
         import h5py
 
         names = find_axes(survey)
+        if not names:
+            raise BadInput("the survey has no axes and .h5 files of surfaces have one or two; write .csv")
         if len(names) > len(COORDINATES):
             raise BadInput(
                 f"the survey has {len(names)} axes ({', '.join(names)}) and .h5 files of surfaces have one or two; "

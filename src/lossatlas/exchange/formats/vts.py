@@ -50,6 +50,8 @@ class Vts(Format):
 
     def bytes_of(self, survey: xr.Dataset) -> bytes:
         names = find_axes(survey)
+        if not names:
+            raise BadInput("the survey has no axes and .vts files have one to three; write .csv")
         if len(names) > MOST_AXES:
             raise BadInput(
                 f"the survey has {len(names)} axes ({', '.join(names)}) and .vts files have three at most; "
