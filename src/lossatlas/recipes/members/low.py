@@ -27,8 +27,8 @@ MOST = 50
 class _Low(PointsKind):
     form = "[:K]"
     words = (
-        "K random low cells of a fitted picture, or of the members that were fitted with --pattern members:N; by default "
-        f"all, or {MOST} of more"
+        "K random low cells of a fitted picture, or members that were fitted with --pattern members:N; by default all, "
+        f"or {MOST} of more"
     )
 
     def find(self, place: str, argument: str, config: EnsembleConfig, base: ProblemRecipe) -> Members:
@@ -40,12 +40,9 @@ class _Low(PointsKind):
             raise BadInput(f"{place} did not fit a picture, so that it has no low cells; name points of it: {place}@at")
         source = find_source(fit.pattern, fit.invert, check_options("pattern", fit.pattern, fit.pattern_options))
         picture = source.render(parse_size(fit.size) if fit.size is not None else None)
-        if isinstance(picture, MemberGrid):
-            coords = torch.from_numpy(picture.member_coords())
-        elif isinstance(picture, Picture):
-            coords = torch.from_numpy(picture.coords()[picture.low])
-        else:
+        if not isinstance(picture, Picture | MemberGrid):
             raise BadInput(f"the picture of {place} has shades of grey and no low cells; name points of it: {place}@at")
+        coords = torch.from_numpy(picture.coords()[picture.low])
         if count is not None and count > len(coords):
             raise BadInput(f"the picture of {place} has {len(coords)} low cells and {spec} names {count}; name fewer")
         order = torch.randperm(len(coords), generator=make_generator(config.sample_seed, "low cells"))

@@ -24,6 +24,10 @@ LOW = 31
 MEMBERS = 16
 CORRELATIONS = (0.0, 0.1, 0.3, 1.0)
 """The weights of the mean product of members' errors; which is best is decided on held-out training images."""
+CELLS, BATCH = 8, 32
+"""Members and examples of each step."""
+APART = "apart"
+"""The plane without the term whose scale is held, since a trained one falls to zero and makes all members one."""
 HOLDOUT = 5000
 SEEDS = 3
 CHANNELS, WIDER = (8, 32, 64), (14, 56, 111)
@@ -44,10 +48,10 @@ class _Planes(Study):
             )  # fmt: skip
             found[f"heart-{name}"] = fit
             found[f"heart-{name}-scores"] = configure_scores(fit, [f"heart-{name}@low:{LOW}"])
-        steps = 900 if small else 20_000
+        steps = 600 if small else 20_000
         for seed in range(SEEDS):
-            for weight in CORRELATIONS:
-                name = f"plane-{weight:g}-{seed}"
+            for weight in (*CORRELATIONS, APART):
+                name = f"plane-{weight}-{seed}"
                 fit = _configure_plane(weight, seed, steps)
                 found[name] = fit
                 for split in ("holdout", "test"):
@@ -68,37 +72,39 @@ class _Planes(Study):
         head = ["network", "mean member", f"{LOW} low cells", "gain", "notebook, one", "notebook, ensemble"]
         chosen = [_choose(runs, seed) for seed in range(SEEDS)]
         ways: dict[str, list[tuple[Run, int | None]]] = {
-            f"plane, λ = {weight:g}": [(runs[f"plane-{weight:g}-{seed}-test"], None) for seed in range(SEEDS)]
+            f"plane, λ = {weight:g}": [(runs[f"plane-{weight}-{seed}-test"], None) for seed in range(SEEDS)]
             for weight in CORRELATIONS
         }
         ways |= {
+            "plane, λ = 0, scale held": [(runs[f"plane-{APART}-{seed}-test"], None) for seed in range(SEEDS)],
             "plane, λ chosen on held-out images": [
-                (runs[f"plane-{weight:g}-{seed}-test"], None) for seed, weight in enumerate(chosen)
+                (runs[f"plane-{weight}-{seed}-test"], None) for seed, weight in enumerate(chosen)
             ],
             "one network of 3 n": [(runs[f"wide-{seed}-test"], 1) for seed in range(SEEDS)],
         }
         shown = draw_ways({way: read_ensemble(same[0][0].path) for way, same in ways.items()}, out)
         steps = {
-            "plane, λ = 0": _cost(runs, "plane-0"),
-            "plane, λ > 0": _cost(runs, *(f"plane-{weight:g}" for weight in CORRELATIONS if weight)),
+            "plane, λ = 0": _cost(runs, f"plane-{CORRELATIONS[0]}"),
+            "plane, λ > 0": _cost(runs, *(f"plane-{weight}" for weight in CORRELATIONS if weight)),
             "one network of 3 n": _cost(runs, "wide"),
         }
         costs = write_table(["way", "ms per step"], [[name, f"{1e3 * seconds:.1f}"] for name, seconds in steps.items()])
         return "\n\n".join([write_table(head, rows), _judge(ways, chosen), tabulate(ways), costs, *shown]) + "\n"
 
 
-def _configure_plane(weight: float, seed: int, steps: int) -> FitConfig:
-    """Configure a plane whose members are decorrelated with a weight."""
+def _configure_plane(weight: float | str, seed: int, steps: int) -> FitConfig:
+    """Configure a plane whose members are decorrelated with a weight, or held apart without it."""
     return FitConfig(
-        pattern=f"members:{MEMBERS}", decorrelation=weight, data="fashion_mnist", model="conv",
-        model_options={"channels": CHANNELS}, steps=steps, cells=MEMBERS, batch_size=32, splits=("test",),
+        pattern=f"members:{MEMBERS}", decorrelation=0.0 if isinstance(weight, str) else weight,
+        scale_lr=1e-9 if weight == APART else None, data="fashion_mnist", model="conv",
+        model_options={"channels": CHANNELS}, steps=steps, cells=CELLS, batch_size=BATCH, splits=("test",),
         examples="500", seed=seed, holdout=HOLDOUT, padding=1,
     )  # fmt: skip
 
 
 def _configure_wide(seed: int, steps: int) -> TrainConfig:
     """Configure one network of about three times the parameters, with as many passes and the optimiser of a fit."""
-    batch = 32 * MEMBERS
+    batch = BATCH * CELLS
     return TrainConfig(
         data="fashion_mnist", model="conv", model_options={"channels": WIDER, "hidden": 220},
         optimizer="adam,betas=(0.8,0.95)", lr=5e-3, schedule="linear", batch_size=batch,
@@ -108,7 +114,7 @@ def _configure_wide(seed: int, steps: int) -> TrainConfig:
 
 def _choose(runs: Mapping[str, Run], seed: int) -> float:
     """Choose the weight with the lowest negative log-likelihood on held-out training images."""
-    return min(CORRELATIONS, key=lambda weight: score_at(runs[f"plane-{weight:g}-{seed}-holdout"], "nll"))
+    return min(CORRELATIONS, key=lambda weight: score_at(runs[f"plane-{weight}-{seed}-holdout"], "nll"))
 
 
 def _cost(runs: Mapping[str, Run], *names: str) -> float:

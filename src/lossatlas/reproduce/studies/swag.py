@@ -22,6 +22,8 @@ SMALL: dict[str, Any] = {
     **BASE, "data": "fashion_mnist", "model": "conv", "model_options": {}, "augment": ("flip",), "epochs": 4,
     "batch_size": 100, "optimizer": "momentum,lr=0.05", "weight_decay": 5e-4,
 }  # fmt: skip
+EXAMPLES = 60_000
+"""About the training examples of an epoch."""
 SEEDS = 3
 MEMBERS = 4
 """Networks that are held by the ways that keep networks; SWAG keeps as many vectors."""
@@ -35,7 +37,8 @@ NAMES = {
     CURVE: "curve", PLANE: "plane",
 }  # fmt: skip
 """What the runs of scores are called."""
-FIT: dict[str, Any] = {"pattern": "members:16", "size": None, "cells": 16, "batch_size": 32, "seconds": None}
+PLANE_STEP: dict[str, Any] = {"cells": 8, "batch_size": 32}
+"""Members and examples of each step of a plane's fit."""
 
 
 @final
@@ -70,12 +73,13 @@ class _Ways(Study):
         budget = base["epochs"]
         shared = copy_problem(problem)
         others[f"{seed}-curve"] = ConnectConfig(
-            **shared, between=(f"{seed}-full-0", f"{seed}-full-1"), steps=round(300 * budget), lr=0.05,
+            **shared, between=(f"{seed}-full-0", f"{seed}-full-1"), steps=round(EXAMPLES * budget / 128), lr=0.05,
             weight_decay=5e-4, augment=base["augment"], seed=seed, splits=("test",), grid=(3,), plane=0,
             examples="1000", ensembles=False,
         )  # fmt: skip
         others[f"{seed}-plane"] = FitConfig(
-            **shared, **FIT, augment=base["augment"], steps=round(60000 * budget / (16 * 32)), seed=seed,
+            **shared, **PLANE_STEP, pattern="members:16", decorrelation=0.3, augment=base["augment"],
+            steps=round(EXAMPLES * budget / (PLANE_STEP["cells"] * PLANE_STEP["batch_size"])), seed=seed,
             splits=("test",), examples="1000",
         )  # fmt: skip
         ways = {
