@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from lossatlas.bounds import Count, CountOrZero, Seed, Share
+from lossatlas.bounds import Count, CountOrZero, Seed
 from lossatlas.errors import BadInput
 from lossatlas.recipes.base import ProblemConfig, spell_list
-from lossatlas.recipes.shared_config import EvaluationConfig
+from lossatlas.recipes.shared_config import EvaluationConfig, SamplesConfig
 
 __all__ = ["EnsembleConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MembersConfig(ProblemConfig):
+class MembersConfig(SamplesConfig, ProblemConfig):
     """Which networks are the members of an ensemble."""
 
     members: tuple[str, ...] = ()
@@ -23,13 +23,6 @@ class MembersConfig(ProblemConfig):
     once as RUN@KIND or RUN@KIND:ARGUMENT, such as RUN@snapshots:5, RUN@members (of a cyclic schedule), RUN@swa,
     RUN@swag:30, RUN@low:20 (low cells of a fitted picture), RUN@points:11 (of a curve); see `lossatlas info`. They can
     be named right after the verb."""
-    average_from: Share = 0.75
-    """Share of a training after which its snapshots belong to an average or a posterior, where it recorded no
-    averages itself."""
-    average_rank: Count = 20
-    """Number of deviations from the running mean that SWAG's covariance is made of, at most."""
-    sample_seed: Seed = 0
-    """Seed of samples of posteriors, and of random points and cells."""
 
 
 @dataclass(frozen=True, kw_only=True)

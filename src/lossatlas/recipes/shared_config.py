@@ -8,11 +8,12 @@ Settings whose default differs between verbs are left open here (None or ``auto`
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from lossatlas.bounds import Count, NotNegative, Positive, Seed, StepCount, ToInfinity
+from lossatlas.bounds import BelowOne, Count, CountOrZero, NotNegative, Positive, Seed, StepCount, ToInfinity
 from lossatlas.errors import BadInput
 from lossatlas.recipes.base import AUTO, Config, Options, check_count, check_named_once
 
 __all__ = [
+    "AveragesConfig",
     "BetweenConfig",
     "ChartConfig",
     "CheckpointConfig",
@@ -24,6 +25,7 @@ __all__ = [
     "GridConfig",
     "MetricsConfig",
     "OptimizerConfig",
+    "SamplesConfig",
     "SteppedConfig",
     "TrajectoryConfig",
 ]
@@ -70,6 +72,24 @@ class TrajectoryConfig(Config):
     trajectory: str | None = None
     """Trajectory to follow: a run of lossatlas train, or the folder of a trajectory. Where a chart is made for it, its
     last snapshot is the origin."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AveragesConfig(Config):
+    """Which weights are averaged, and how much is known of how they vary."""
+
+    average_from: BelowOne = 0.75
+    """Fraction of all steps after which weights belong to the average, or snapshots where no averages were recorded."""
+    average_rank: CountOrZero = 20
+    """Largest number of deviations from the running mean that are held or taken, each as large as the network."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplesConfig(AveragesConfig):
+    """Samples of the posterior that averages make."""
+
+    sample_seed: Seed = 0
+    """Seed of samples of posteriors, and of random points and cells; sample k depends on it and on k alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

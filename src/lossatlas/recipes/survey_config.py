@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar, Self
 
-from lossatlas.bounds import BelowOne, Count, CountOrZero, Positive, Seed, is_ordinary
+from lossatlas.bounds import Count, Positive, is_ordinary
 from lossatlas.errors import BadInput
 from lossatlas.recipes.base import AUTO, ProblemConfig, require, spell_list
 from lossatlas.recipes.shared_config import (
@@ -17,6 +17,7 @@ from lossatlas.recipes.shared_config import (
     DirectionConfig,
     GridConfig,
     MetricsConfig,
+    SamplesConfig,
     TrajectoryConfig,
 )
 from lossatlas.schema import MOST_TILE_POINTS, TILE_POINTS
@@ -30,7 +31,7 @@ GROWING = ("splits", "metrics")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SiteConfig(TrajectoryConfig, BetweenConfig, CheckpointConfig, ChartConfig, ProblemConfig):
+class SiteConfig(SamplesConfig, TrajectoryConfig, BetweenConfig, CheckpointConfig, ChartConfig, ProblemConfig):
     """Where a survey lies: around a checkpoint, along a trajectory, between networks or on the chart of a run."""
 
     run: str | None = None
@@ -39,12 +40,6 @@ class SiteConfig(TrajectoryConfig, BetweenConfig, CheckpointConfig, ChartConfig,
     """Training whose posterior (SWAG) is sampled: its averages or its snapshots."""
     samples: Count = 30
     """Number of samples of the posterior."""
-    sample_seed: Seed = 0
-    """Seed of the samples of the posterior; sample k depends on it and on k alone."""
-    average_from: BelowOne = 0.75
-    """Fraction of the training after which its snapshots make the posterior; averages of its own have theirs."""
-    average_rank: CountOrZero = 20
-    """Largest number of deviations from the running mean that make the posterior."""
 
 
 @dataclass(frozen=True, kw_only=True)

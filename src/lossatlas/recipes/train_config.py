@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from lossatlas.bounds import BelowOne, CountOrZero, OpenShare, Positive
+from lossatlas.bounds import OpenShare, Positive
 from lossatlas.errors import BadInput
 from lossatlas.recipes.base import ProblemConfig
-from lossatlas.recipes.shared_config import EvalBatchConfig, OptimizerConfig
+from lossatlas.recipes.shared_config import AveragesConfig, EvalBatchConfig, OptimizerConfig
 
 __all__ = ["TrainConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(EvalBatchConfig, OptimizerConfig, ProblemConfig):
+class TrainConfig(AveragesConfig, EvalBatchConfig, OptimizerConfig, ProblemConfig):
     """Everything that a training depends on."""
 
     verb: ClassVar[str] = "train"
@@ -37,10 +37,6 @@ class TrainConfig(EvalBatchConfig, OptimizerConfig, ProblemConfig):
     average: str = "none"
     """Steps whose weights are averaged (their mean, variance and last deviations) into averages.safetensors: epoch,
     epoch:N, step:N, members (where the learning rate is lowest), or none."""
-    average_from: BelowOne = 0.75
-    """Fraction of the training after which weights are averaged."""
-    average_rank: CountOrZero = 20
-    """Number of deviations from the running mean that are kept with the averages, each as large as the network."""
     average_decay: OpenShare | None = None
     """Decay per step of an exponential average that is kept beside the others, such as 0.999; by default there is
     none."""

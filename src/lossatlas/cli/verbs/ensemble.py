@@ -89,7 +89,7 @@ ENSEMBLE = _Ensemble(
         Example("Low cells of a fitted picture", "lossatlas ensemble runs/heart@low:31"),
         Example(
             "Paired differences from another ensemble",
-            "lossatlas ensemble runs/curve@points:11 --against runs/ensemble --out runs/other",
+            "lossatlas ensemble runs/c@points:11 --against runs/ensemble --out runs/b",
         ),
     ),
 )
