@@ -43,7 +43,7 @@ class _Planes(Study):
         for name, options in NETWORKS.items():
             fit = FitConfig(
                 pattern="heart", size="20" if small else "50", padding=1, data="fashion_mnist", model="conv",
-                model_options=options, steps=1000 if small else 11_800, cells=16 if small else 50,
+                model_options=options, steps=800 if small else 11_800, cells=12 if small else 50,
                 batch_size=32 if small else 512, splits=("test",), examples="500",
             )  # fmt: skip
             found[f"heart-{name}"] = fit

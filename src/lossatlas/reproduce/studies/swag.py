@@ -19,7 +19,7 @@ BASE: dict[str, Any] = {
     "optimizer": "momentum,lr=0.1", "weight_decay": 3e-4, "epochs": 150, "batch_size": 128, "snapshots": "none",
 }  # fmt: skip
 SMALL: dict[str, Any] = {
-    **BASE, "data": "fashion_mnist", "model": "conv", "model_options": {}, "augment": ("flip",), "epochs": 4,
+    **BASE, "data": "fashion_mnist", "model": "conv", "model_options": {}, "augment": ("flip",), "epochs": 3,
     "batch_size": 100, "optimizer": "momentum,lr=0.05", "weight_decay": 5e-4,
 }  # fmt: skip
 EXAMPLES = 60_000
