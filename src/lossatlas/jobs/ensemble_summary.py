@@ -44,14 +44,14 @@ def summarise_ensemble(data: xr.Dataset, others: Mapping[str, xr.Dataset] | None
         halves = InEnsemble.halves(name)
         if halves not in data:
             continue
-        for order in map(str, data[InEnsemble.ORDER].values):
-            for scale in map(str, data[InEnsemble.SCALE].values):
-                at = {InEnsemble.ORDER: order, InEnsemble.SCALE: scale}
-                for each in (halves, STANDARD_ERROR.of(halves)):
-                    found[f"{each}_{order}_{scale}"] = _write(data[each].sel(at).isel(last))
+        # Of all members the greedy order gives the same average.
+        for scale in map(str, data[InEnsemble.SCALE].values):
+            at = {InEnsemble.ORDER: InEnsemble.GIVEN, InEnsemble.SCALE: scale}
+            for each in (halves, STANDARD_ERROR.of(halves)):
+                found[f"{each}_{scale}"] = _write(data[each].sel(at).isel(last))
     for name in (InEnsemble.TEMPERATURE, InEnsemble.AT_BOUND):
         if name in data:
-            found[name] = _write(data[name].sel({InEnsemble.ORDER: data[InEnsemble.ORDER].values[0]}).isel(last).mean())
+            found[name] = _write(data[name].sel({InEnsemble.ORDER: InEnsemble.GIVEN}).isel(last).mean())
     for name in (InEnsemble.DISAGREEMENT, InEnsemble.JS_DIVERGENCE, InEnsemble.SQUARED_DIFFERENCE):
         if (mean := InEnsemble.mean(name)) in data:
             found[mean] = _write(data[mean].isel(last))

@@ -54,13 +54,11 @@ class _Ensemble(ConfiguredVerb[EnsembleConfig, _Options]):
                 continue
             mean = format_numbers(summary, (f"member_{name}_mean",)).rpartition(" ")[2]
             error = format_numbers(summary, (f"{name}_standard_error",), digits=2).rpartition(" ")[2]
-            halves = format_numbers(summary, (f"{name}_halves_given_tempered",)).rpartition(" ")[2]
-            greedy = format_numbers(summary, (f"{name}_halves_greedy_tempered",)).rpartition(" ")[2]
+            halves = format_numbers(summary, (f"{name}_halves_tempered",)).rpartition(" ")[2]
             parts = [
                 f"{format_numbers(summary, (name,))}{f' ± {error}' if error else ''}",
                 f"one member {mean}" if mean else "",
                 f"with a temperature {halves}" if halves else "",
-                f"in greedy order {greedy}" if greedy else "",
             ]
             say(f"{members} members: {', '.join(filter(None, parts))}")
         if bound := summary.get("temperature_at_bound"):
