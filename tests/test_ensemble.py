@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -150,10 +152,19 @@ def test_a_stopped_run_continues_with_the_members_that_are_left(there: Path, tmp
     with pytest.raises(Interrupted, match="--resume"):
         run_ensemble(config, tmp_path / "run", pictures=False, stop=lambda: next(seen, True))
     assert 0 < json.loads((tmp_path / "run" / "predictions.json").read_text())["done"] < 5
-    again = run_ensemble(config, tmp_path / "run", pictures=False, resume=True)
+    spoiled = {
+        "lost": lambda file: file.unlink(),
+        "cut": lambda file: os.truncate(file, 100),
+        "whole": os.fspath,
+    }
+    for name, spoil in spoiled.items():  # what is gone of the predictions is made again
+        shutil.copytree(tmp_path / "run", tmp_path / f"run-{name}")
+        spoil(tmp_path / f"run-{name}" / "predictions.bin")
+        again = run_ensemble(config, tmp_path / f"run-{name}", pictures=False, resume=True)
+        assert again["nll"] == whole["nll"]
     del whole["seconds"], again["seconds"], whole["peak_memory_bytes"], again["peak_memory_bytes"]
     assert again == whole
-    left = {path.name for path in (tmp_path / "run").iterdir()}
+    left = {path.name for path in (tmp_path / "run-whole").iterdir()}
     assert not {"predictions.bin", "predictions.json"} & left
 
 
@@ -179,19 +190,20 @@ def test_a_mapped_file_changes_nothing(there: Path) -> None:
     xr.testing.assert_equal(held.drop_attrs(), mapped.drop_attrs())
 
 
+class Masked(nn.Module):
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.layer = nn.Linear(6, 3)
+        self.mask: torch.Tensor
+        self.register_buffer("mask", (torch.rand(6) > 0.5).float())
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.layer(inputs * self.mask)
+        return found
+
+
 def test_networks_that_differ_in_another_buffer_keep_their_own() -> None:
-    class Masked(nn.Module):
-        def __init__(self, seed: int) -> None:
-            super().__init__()
-            torch.manual_seed(seed)
-            self.layer = nn.Linear(6, 3)
-            self.mask: torch.Tensor
-            self.register_buffer("mask", (torch.rand(6) > 0.5).float())
-
-        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-            found: torch.Tensor = self.layer(inputs * self.mask)
-            return found
-
     inputs, right = torch.randn(40, 6), torch.randint(3, (40,))
     networks = [Masked(seed) for seed in range(3)]
     found = la.ensemble(la.Problem(Masked(9), la.CrossEntropy()), {"train": (inputs, right)}, networks, halvings=0)
@@ -199,6 +211,63 @@ def test_networks_that_differ_in_another_buffer_keep_their_own() -> None:
         averaged = torch.stack([network(inputs).softmax(dim=-1) for network in networks]).mean(dim=0)
     expected = float(-averaged[torch.arange(40), right].log().mean())
     assert float(found["nll"].values[-1]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_points_without_a_network_of_their_own_have_the_rest_of_the_problem_s() -> None:
+    """Whatever networks stand before them, and the problem has its weights back at the end."""
+    inputs, right = torch.randn(40, 6), torch.randint(3, (40,))
+    own, other = Masked(0), Masked(1)
+    before = {name: value.clone() for name, value in own.state_dict().items()}
+    space = la.WeightSpace(own)
+    line = la.Simplex(torch.stack([space.vector_of(own), space.vector_of(other)]))
+    points = la.Members(chart=line, coords=torch.tensor([[0.0], [0.5]]))
+    found = la.ensemble(la.Problem(own, la.CrossEntropy()), {"train": (inputs, right)}, [other, points], halvings=0)
+    with torch.no_grad():
+        expected = torch.nn.functional.cross_entropy(own(inputs), right)
+    assert float(found["member_nll"].values[1]) == pytest.approx(float(expected), rel=1e-5)
+    assert all(torch.equal(value, before[name]) for name, value in own.state_dict().items())
+    assert found["member"].values.tolist()[0] == "member 1"
+
+
+def test_members_have_the_given_order_whatever_they_are() -> None:
+    inputs, right = torch.randn(40, 6), torch.randint(3, (40,))
+    networks = [nn.Linear(6, 3) for _ in range(3)]
+    line = la.Simplex.between(networks[:2])
+    points = la.Members(chart=line, coords=torch.tensor([[0.25]]), names=("point",))
+    problem = la.Problem(nn.Linear(6, 3), la.CrossEntropy())
+    found = la.ensemble(problem, {"train": (inputs, right)}, [networks[0], points, networks[2]], halvings=0)
+    assert found["member"].values.tolist() == ["member 1", "point", "member 3"]
+    with torch.no_grad():
+        expected = torch.nn.functional.cross_entropy(networks[2](inputs), right)
+    assert float(found["member_nll"].values[2]) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_python_takes_names_and_trajectories(there: Path) -> None:
+    data = load_data("digits")
+    module = la.Conv(channels=(4,), hidden=8, batch_norm=True).build((1, 8, 8), 10)
+    problem = la.Problem(module, la.CrossEntropy())
+    members = ["a", "heart@low:2", la.Trajectory("b/snapshots")]
+    found = la.ensemble(problem, data.splits, members, plan="loop", halvings=0)
+    assert found.sizes["member"] == 2 + len(la.Trajectory("b/snapshots").snapshots)  # all but the first
+    expected = -predict_anew("a/model.safetensors")[torch.arange(len(labels())), labels()].log().mean()
+    assert float(found["member_nll"].values[0]) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_python_compares_with_another_ensemble() -> None:
+    inputs, right = torch.randn(60, 6), torch.arange(60) % 3
+    networks = [nn.Linear(6, 3) for _ in range(4)]
+    problem, splits = la.Problem(networks[0], la.CrossEntropy()), {"train": (inputs, right)}
+    one = la.ensemble(problem, splits, networks[:2], plan="loop")
+    difference = la.compare_ensembles(la.ensemble(problem, splits, networks[2:], plan="loop"), one)["nll"]
+    with torch.no_grad():
+        pairs = [
+            torch.stack([network(inputs).double().softmax(dim=1) for network in two]).mean(dim=0)
+            for two in (networks[:2], networks[2:])
+        ]
+    each = (pairs[0].log() - pairs[1].log())[torch.arange(60), right]
+    assert difference.difference == pytest.approx(float(each.mean()), rel=1e-3, abs=1e-6)
+    with pytest.raises(BadInput, match="compare_ensembles"):
+        la.ensemble(problem, splits, networks, against="elsewhere")
 
 
 def test_a_regression_has_a_gaussian_likelihood_of_mean_and_spread() -> None:

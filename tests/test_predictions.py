@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -18,20 +19,37 @@ def test_a_mapped_file_keeps_what_was_put_into_it(tmp_path: Path) -> None:
     written = Predictions(["a", "b"], ROWS, path=tmp_path / "predictions")
     written.put(slice(0, 2), slice(0, 3), values)
     del written
-    assert torch.equal(Predictions(["a", "b"], ROWS, path=tmp_path / "predictions").some(slice(None)), values)
+    again = Predictions(["a", "b"], ROWS, path=tmp_path / "predictions", keep=True)
+    assert again.kept
+    assert torch.equal(again.some(slice(None)), values)
+    del again
+    anew = Predictions(["a", "b"], ROWS, path=tmp_path / "predictions")
+    assert not anew.kept
+    assert not anew.of(0).any()
 
 
 def test_a_file_of_another_size_is_replaced_by_zeros(tmp_path: Path) -> None:
     (tmp_path / "predictions").write_bytes(b"\xff" * 11)
-    assert not Predictions(["a"], ROWS, path=tmp_path / "predictions").of(0).any()
+    found = Predictions(["a"], ROWS, path=tmp_path / "predictions", keep=True)
+    assert not found.kept
+    assert not found.of(0).any()
 
 
 def test_a_link_is_not_written_through(tmp_path: Path) -> None:
-    (tmp_path / "precious").write_bytes(b"precious")
-    (tmp_path / "predictions").symlink_to(tmp_path / "precious")
-    with pytest.raises(CannotFinish, match="predictions"):
+    precious = b"p" * 36  # as long as the predictions
+    (tmp_path / "precious").write_bytes(precious)
+    for name, link in (("soft", os.symlink), ("hard", os.link)):
+        link(tmp_path / "precious", tmp_path / name)
+        found = Predictions(["a"], ROWS, path=tmp_path / name, keep=True)
+        found.put(slice(0, 1), slice(0, 3), torch.ones(1, 3, 3))
+        assert not found.kept
+        assert (tmp_path / "precious").read_bytes() == precious
+
+
+def test_a_folder_in_its_place_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "predictions").mkdir()
+    with pytest.raises(CannotFinish, match="cannot write"):
         Predictions(["a"], ROWS, path=tmp_path / "predictions")
-    assert (tmp_path / "precious").read_bytes() == b"precious"
 
 
 def test_rows_say_whether_they_are_examples() -> None:

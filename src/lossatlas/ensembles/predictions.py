@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lossatlas.describing import count_things, write_repr
 from lossatlas.errors import BadInput
-from lossatlas.files.mapped import map_numbers
+from lossatlas.files.mapped import map_numbers, sync_numbers
 
 __all__ = ["CLASSES", "VALUES", "Kind", "Predictions", "Rows"]
 
@@ -58,7 +58,8 @@ class Predictions:
         rows: what they predict.
         values: predictions that are there already, (K, N, C or D); None reserves room for them.
         path: a file that holds them, which is mapped into memory, so that it may be larger than the memory; None holds
-            them in memory. A file of this size is kept with what it holds.
+            them in memory.
+        keep: whether such a file that is there already keeps what it holds, see :attr:`kept`.
 
     Raises:
         BadInput: there are no members or rows, or the values have another shape.
@@ -70,7 +71,13 @@ class Predictions:
     """
 
     def __init__(
-        self, names: Sequence[str], rows: Rows, values: Tensor | None = None, path: Path | None = None
+        self,
+        names: Sequence[str],
+        rows: Rows,
+        values: Tensor | None = None,
+        path: Path | None = None,
+        *,
+        keep: bool = False,
     ) -> None:
         self.names = tuple(names)
         self.rows = rows
@@ -82,10 +89,15 @@ class Predictions:
             )
         if values is not None and tuple(values.shape) != shape:
             raise BadInput(f"predictions have shape {tuple(values.shape)}; expected {shape}")
+        self._path = path
+        self.kept = False
+        """Whether they are those of a file that was there."""
         if values is not None:
             self._values = values
+        elif path is not None:
+            self._values, self.kept = map_numbers(path, shape, keep=keep)
         else:
-            self._values = map_numbers(path, shape) if path is not None else torch.empty(shape)
+            self._values = torch.empty(shape)
 
     def __repr__(self) -> str:
         what = "classes" if self.rows.kind == CLASSES else "values"
@@ -123,6 +135,15 @@ class Predictions:
     def some(self, rows: Tensor | slice) -> Tensor:
         """The predictions (K, n, C or D) of all members for some rows."""
         return self._values[:, rows]
+
+    def flush(self) -> None:
+        """Bring what was put to the disk, if it is in a file.
+
+        Raises:
+            CannotFinish: the system cannot, or the file was removed.
+        """
+        if self._path is not None:
+            sync_numbers(self._path)
 
     def put(self, members: slice, rows: slice, values: Tensor) -> None:
         """Write predictions (k, n, C or D) of some members for some rows."""

@@ -82,10 +82,12 @@ def _carry_out(start: Start[EnsembleConfig], how: Handling) -> dict[str, Any]:
     how.introduce(recipe.base.problem, recipe.base.data, *recipe.notes)
     how.foretell(lambda: _phases(evaluation, before.done, how.pictures))
     started = time.perf_counter()
-    predictions = evaluation.hold_predictions(run.path / PREDICTIONS)
+    predictions = evaluation.hold_predictions(run.path / PREDICTIONS, keep=before.done > 0)
     total, plans = len(predictions), [plan.to_dict() for plan in evaluation.plans]
-    how.tell("members", before.done / total)
-    for done in evaluation.gather(predictions, before.done):
+    there = min(before.done, total) if predictions.kept else 0
+    how.tell("members", there / total)
+    for done in evaluation.gather(predictions, there):
+        predictions.flush()  # what it says is there has to be there
         run.write_json(GATHERED, {"done": done, "plans": plans})
         how.tell("members", done / total)
     gathered = time.perf_counter() - started
@@ -102,7 +104,7 @@ def _carry_out(start: Start[EnsembleConfig], how: Handling) -> dict[str, Any]:
         record = describe_measurement(data, OpenedRun(run.path))
         pictures = draw(data, style=Style(title=run.path.name), record=record)
         write_ensembles(run.path / REPORT, data, run.config_text(), pictures, write_pictures(run, pictures))
-    for file in (PREDICTIONS, GATHERED):
+    for file in (GATHERED, PREDICTIONS):  # in this order: a file of zeros would count as gathered
         (run.path / file).unlink(missing_ok=True)
     start.finish(summary, {"members": gathered, "scores": seconds - gathered})
     return summary

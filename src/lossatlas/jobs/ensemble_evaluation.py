@@ -70,9 +70,9 @@ class EnsembleEvaluation:
         """The bytes that the predictions of all members take."""
         return 4 * len(self.recipe.names) * len(self.rows) * self.rows.width
 
-    def hold_predictions(self, path: Path | None) -> Predictions:
-        """Make room for the predictions, in memory or in a mapped file."""
-        return Predictions(self.recipe.names, self.rows, path=path)
+    def hold_predictions(self, path: Path | None, *, keep: bool = False) -> Predictions:
+        """Make room for the predictions, in memory or in a mapped file, which may be there already."""
+        return Predictions(self.recipe.names, self.rows, path=path, keep=keep)
 
     def time_members(self, count: int) -> Rate:
         """Time members of the first group on a few examples; returns the seconds for each of ``count``.
@@ -130,7 +130,6 @@ class EnsembleEvaluation:
             data[name] = (InEnsemble.COUNT, values, {"long_name": long_name, "units": units})
         data.attrs |= {
             InEnsemble.SPLIT: config.splits[0],
-            InEnsemble.EXAMPLES: len(self.recipe.split),
             InEnsemble.DATA_HASH: self.recipe.split.fingerprint(),
             "model": config.model,
             "data": self.recipe.base.data.name,

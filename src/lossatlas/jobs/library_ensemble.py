@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import xarray as xr
+from torch import nn
 
 from lossatlas.data import Split
 from lossatlas.engine.memory import find_memory_limit
@@ -26,15 +27,20 @@ from lossatlas.progress import show_progress
 from lossatlas.recipes.ensemble import build_ensemble
 from lossatlas.recipes.ensemble_config import EnsembleConfig
 from lossatlas.recipes.networks import keep_module
-from lossatlas.types import Source
+from lossatlas.training import HeldTrajectory, Trajectory
+from lossatlas.training.trajectory import Recording
+from lossatlas.types import Params, Source
 
 __all__ = ["ensemble"]
+
+Member: TypeAlias = Network | Members | Recording[Any] | str
+"""What may be a member, or several."""
 
 
 def ensemble(
     problem: Problem,
     splits: Mapping[str, Split | Source],
-    members: Mapping[str, Network] | Sequence[Network | Members] | Members,
+    members: Mapping[str, Member] | Sequence[Member] | Member,
     *,
     path: Path | str | None = None,
     progress: bool | None = None,
@@ -46,8 +52,9 @@ def ensemble(
         problem: module, loss and feed. Its module has the members' architecture, and its weights are restored.
         splits: the examples by name, in any form that :meth:`Split.of` takes: ``train``, from which running statistics
             are re-estimated where members have none of their own, and optionally ``test``, on which they are scored.
-        members: networks (modules, or parameters and buffers by name), by name or in a sequence; or
-            :class:`Members`, points of charts; or both in a sequence, of which networks come first.
+        members: in their order, by name or in a sequence: networks (modules, or parameters and buffers by name), points
+            of charts (:class:`Members`), trajectories, of which all snapshots but the first count, and names as on the
+            command line, such as ``"runs/a"`` and ``"runs/heart@low:20"``.
         path: a folder for ``ensemble.nc``; None keeps the data in memory.
         progress: whether to show the progress; None shows it after two seconds, in a notebook or on a terminal.
         settings: options of ``lossatlas ensemble``, such as ``pairs=False``, ``greedy=False`` or ``splits="train"``.
@@ -73,17 +80,20 @@ def ensemble(
     if not isinstance(splits, Mapping):
         raise BadInput(f"splits are of type {type(splits).__name__}; expected examples by name, {{'train': examples}}")
     check_splits(splits)
-    given = [members] if isinstance(members, Members) else members
-    if not isinstance(given, Mapping | Sequence) or isinstance(given, str):
-        raise BadInput(f"members are of type {type(members).__name__}; expected networks, or points of charts")
-    points = [] if isinstance(given, Mapping) else [each for each in given if isinstance(each, Members)]
-    networks = given if isinstance(given, Mapping) else [each for each in given if not isinstance(each, Members)]
-    states = name_states(networks, "member")
+    if "against" in settings:
+        raise BadInput("against is not a setting in Python; give both ensembles to la.compare_ensembles")
+    names, states, points = _name_members(members)
     if "test" not in splits:
         settings = {"splits": "train", **settings}
-    config = configure(EnsembleConfig, settings, splits, members=tuple(states))
+    config = configure(EnsembleConfig, settings, splits, members=tuple(names))
     folder = find_folder(path)
-    with show_progress(progress) as reporter, keep_module(problem.module), TemporaryDirectory() as scratch:
+    # Beside the result where it is kept, since temporary folders may be memory.
+    scratch_in = folder if folder is not None and folder.is_dir() else None
+    with (
+        show_progress(progress) as reporter,
+        keep_module(problem.module),
+        TemporaryDirectory(prefix=".predictions-", dir=scratch_in) as scratch,
+    ):
         base = assemble(problem, splits, config.parameters, config.device, states)
         recipe = build_ensemble(config, base, points)
         warn_of(recipe.notes)
@@ -96,6 +106,47 @@ def ensemble(
     if folder is not None:
         write_atomically(folder / ENSEMBLE, encode_netcdf(data), folders=True)
     return _let_show(data)
+
+
+def _name_members(members: Any) -> tuple[list[str], dict[str, Params], dict[str, Members]]:
+    """Name members in their order, as a configuration does.
+
+    Returns:
+        The names, the networks in memory by name, and the points of charts by name.
+
+    Raises:
+        BadInput: a member is of another type.
+    """
+    alone = isinstance(members, Members | str | Recording | nn.Module)
+    named: Mapping[str, Any]
+    if not alone and isinstance(members, Mapping):
+        named = members
+    elif alone or (isinstance(members, Sequence) and not isinstance(members, bytes)):
+        each = [members] if alone else [*members]
+        named = {f"member {k + 1}": one for k, one in enumerate(each)}
+    else:
+        raise BadInput(
+            f"members are of type {type(members).__name__}; expected networks, points of charts, trajectories or names"
+        )
+    names: list[str] = []
+    states: dict[str, Params] = {}
+    points: dict[str, Members] = {}
+    for name, one in named.items():
+        if isinstance(one, str | Path):
+            names.append(str(one))
+        elif isinstance(one, Trajectory):
+            names.append(f"{one.path}@snapshots")
+        elif isinstance(one, HeldTrajectory):
+            later = {f"{name}, step {each.step}": each.state() for each in one.snapshots if each.step > 0}
+            states |= name_states(later)
+            names += later
+        elif isinstance(one, Members):
+            points[name] = one
+            names.append(name)
+        else:
+            states |= name_states({name: one})
+            names.append(name)
+    return names, states, points
 
 
 def _report(reporter: Any, share: float) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from types import MappingProxyType
 
 import torch
 
@@ -21,12 +23,14 @@ from lossatlas.recipes.chart_recipe import ChartRecipe
 from lossatlas.recipes.effort import find_cost
 from lossatlas.recipes.ensemble_config import EnsembleConfig
 from lossatlas.recipes.member_kind import MEMBER_KINDS, ListedKind, MemberKind, PointsKind
-from lossatlas.recipes.networks import NetworkState, list_statistics, load_networks
+from lossatlas.recipes.networks import NetworkState, keep_module, list_statistics, load_networks
 from lossatlas.recipes.problem import ProblemRecipe, build_problem, hash_data
 from lossatlas.specs import MemberSpec
 from lossatlas.weights.files import load_state
 
 __all__ = ["EnsembleRecipe", "build_ensemble"]
+
+NOTHING: Mapping[str, Members] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +67,14 @@ class EnsembleRecipe:
         Raises:
             BadInput: module, loss, statistics and examples do not fit together, or the plan cannot be used.
         """
-        if group.state is not None:
-            load_state(self.base.problem.module, group.state, group.names[0])
-        return ChartRecipe(
-            config=self.config, base=self.base, chart=group.chart.to(self.base.device),
-            surveyed={self.config.splits[0]: self.split}, metrics={}, survey_buffers=self.make_buffers(group),
-        ).build_engine(plan, evaluations=len(group) * -(-len(self.split) // self.config.eval_batch_size))  # fmt: skip
+        batches = -(-len(self.split) // self.config.eval_batch_size)
+        with keep_module(self.base.problem.module):  # engines have copies of it
+            if group.state is not None:
+                load_state(self.base.problem.module, group.state, group.names[0])
+            return ChartRecipe(
+                config=self.config, base=self.base, chart=copy.deepcopy(group.chart).to(self.base.device),
+                surveyed={self.config.splits[0]: self.split}, metrics={}, survey_buffers=self.make_buffers(group),
+            ).build_engine(plan, evaluations=len(group) * batches)  # fmt: skip
 
     def make_buffers(self, group: Members) -> BuffersPolicy:
         """Make the policy of running statistics of a group: the stated one, else its own, else that of its chart.
@@ -88,26 +94,27 @@ class EnsembleRecipe:
 
 
 def build_ensemble(
-    config: EnsembleConfig, base: ProblemRecipe | None = None, given: Sequence[Members] = ()
+    config: EnsembleConfig, base: ProblemRecipe | None = None, given: Mapping[str, Members] = NOTHING
 ) -> EnsembleRecipe:
     """Build the recipe of an ensemble from its configuration.
 
     Args:
         config: the configuration.
         base: the recipe of its problem, if that was built before.
-        given: members in memory, after those that the configuration names.
+        given: members in memory, by the names that the configuration has for them.
 
     Raises:
         BadInput: the configuration is refused; the message names the first error.
     """
-    if not config.members and not given:
+    if not config.members:
         raise BadInput(
             "ensemble lacks members; name networks or points, as in lossatlas ensemble runs/a runs/b, or RUN@low:20"
         )
     base = base if base is not None else build_problem(config, config.splits)
     kind = choose_kind(base.problem.loss, config.predictions)
-    groups = [group for found in _find(config, base) for group in found]
-    groups += given
+    if twice := [spec for spec in config.members if config.members.count(spec) > 1]:
+        raise BadInput(f"{twice[0]} is named twice; expected different members")
+    groups = [group for found in _find(config, base, given) for group in found]
     count = sum(map(len, groups))
     if count < 2:
         raise BadInput(
@@ -126,22 +133,25 @@ def build_ensemble(
     return EnsembleRecipe(config=config, base=base, groups=_rename(groups), split=split, kind=kind)
 
 
-def _find(config: EnsembleConfig, base: ProblemRecipe) -> Iterator[Sequence[Members]]:
+def _find(config: EnsembleConfig, base: ProblemRecipe, given: Mapping[str, Members]) -> Iterator[Sequence[Members]]:
     """Find the members that the configuration names, in their order; networks that follow one another together."""
     parsed = [(spec, MemberSpec.parse(spec)) for spec in config.members]
-    kinds = {spec: _choose_kind(spec, named) for spec, named in parsed}
-    for listed, part in groupby(parsed, lambda each: not isinstance(kinds[each[0]], PointsKind)):
-        if not listed:
+    kinds = {spec: _choose_kind(spec, named) for spec, named in parsed if spec not in given}
+
+    def lies_on_chart(each: tuple[str, MemberSpec]) -> bool:
+        return each[0] in given or isinstance(kinds[each[0]], PointsKind)
+
+    for on_chart, part in groupby(parsed, lies_on_chart):
+        if on_chart:
             for spec, named in part:
-                kind = kinds[spec]
-                assert isinstance(kind, PointsKind)
-                yield [kind.find(named.place, named.argument, config, base)]
+                kind = kinds.get(spec)
+                found = kind.find(named.place, named.argument, config, base) if isinstance(kind, PointsKind) else None
+                yield [given[spec] if found is None else found]
             continue
         specs: list[str] = []
         for spec, named in part:
             kind = kinds[spec]
-            found = kind.list_networks(named.place, named.argument) if isinstance(kind, ListedKind) else [spec]
-            specs += found
+            specs += kind.list_networks(named.place, named.argument) if isinstance(kind, ListedKind) else [spec]
         yield gather_networks(specs, base)
 
 
