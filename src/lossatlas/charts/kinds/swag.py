@@ -40,7 +40,7 @@ class Swag(Chart):
     Args:
         mean: the mean of the iterates, (n,).
         variance: their variances, (n,), not negative.
-        deviations: deviations from the running mean, (K, n), in the dtype of the samples.
+        deviations: deviations from the running mean, (K, n), in the dtype of the samples, in which all is held.
         seed: the seed of the samples.
 
     Raises:
@@ -78,8 +78,9 @@ class Swag(Chart):
             raise BadInput("a posterior needs finite numbers and variances of 0 or more, as moments have")
         if not 0 <= seed < 2**63:
             raise BadInput(f"{seed} is not a seed of samples; expected a whole number from 0 to 2^63 - 1")
-        self.register_buffer("mean", mean.detach().clone())
-        self.register_buffer("variance", variance.detach().clone())
+        # What is held of a posterior of rank K are K + 2 vectors like the network.
+        self.register_buffer("mean", mean.detach().to(deviations.dtype, copy=True))
+        self.register_buffer("variance", variance.detach().to(deviations.dtype, copy=True))
         self.register_buffer("deviations", deviations.detach().clone())
         self.register_buffer("seed", torch.tensor(seed))
         if len(deviations) < LEAST_COLUMNS:
@@ -132,8 +133,8 @@ class Swag(Chart):
         """
         numbers = self._number(coords)
         low = self.rank >= LEAST_COLUMNS
-        like, mean = self.deviations, self.mean.to(self.deviations)
-        scale = (self.variance / 2 if low else self.variance).sqrt().to(like)
+        like, mean = self.deviations, self.mean
+        scale = (self.variance / 2 if low else self.variance).sqrt()
         found = like.new_empty(len(numbers), self.dimension)
         for row, number in zip(found, numbers, strict=True):
             # One by one, since a product of several at once may round otherwise than that of one.
