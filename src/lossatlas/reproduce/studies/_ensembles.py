@@ -55,9 +55,14 @@ def tabulate(ways: Mapping[str, Sequence[tuple[Run, int | None]]]) -> str:
     Args:
         ways: by what a way is called its runs, with the number of members that counts; None for all.
     """
-    head = ["way", "members", "training passes (10⁶)", "held (MB)", "evaluations", *(
-        f"{score}{words}" for score in SCORES for words in ("", ", tempered")
-    )]  # fmt: skip
+    columns = [
+        (score, scale)
+        for score in SCORES
+        for scale in (InEnsemble.RAW, InEnsemble.TEMPERED)
+        if score != "error" or scale == InEnsemble.RAW  # which no temperature changes
+    ]
+    words = [score if scale == InEnsemble.RAW else f"{score}, tempered" for score, scale in columns]
+    head = ["way", "members", "training passes (10⁶)", "held (MB)", "evaluations", *words]
     rows = []
     for name, runs in ways.items():
         data = read_ensemble(runs[0][0].path)
@@ -65,9 +70,7 @@ def tabulate(ways: Mapping[str, Sequence[tuple[Run, int | None]]]) -> str:
         at = data.sel({InEnsemble.COUNT: count})
         cells = [f"{float(at[InEnsemble.PASSES]) / 1e6:.2f}", f"{float(at[InEnsemble.BYTES]) / 1e6:.1f}"]
         scores = [
-            write_spread([score_at(run, score, here, scale=scale) for run, here in runs])
-            for score in SCORES
-            for scale in (InEnsemble.RAW, InEnsemble.TEMPERED)
+            write_spread([score_at(run, score, here, scale=scale) for run, here in runs]) for score, scale in columns
         ]
         rows.append([name, count, *cells, int(at[InEnsemble.EVALUATIONS]), *scores])
     return write_table(head, rows)

@@ -29,16 +29,21 @@ MEMBERS = 4
 """Networks that are held by the ways that keep networks; SWAG keeps as many vectors."""
 SAMPLES = 20
 """Samples of SWAG's posterior."""
-SINGLE, SWA, SWAG_WAY, FGE, SNAPSHOTS = "one network", "SWA", "SWAG", "FGE", "snapshots"
+RANK = 16
+"""Deviations that the posterior of higher rank holds."""
+SINGLE, SWA, FGE, SNAPSHOTS = "one network", "SWA", "FGE", "snapshots"
+LOW_RANK, HIGH_RANK = f"SWAG of rank {MEMBERS - 2}", f"SWAG of rank {RANK}"
 SHORT, FULL = f"{MEMBERS} networks of 1/{MEMBERS} B", f"{MEMBERS} networks of 1 B"
 CURVE, PLANE = "points of a curve", "points of a plane"
 NAMES = {
-    SINGLE: "single", SWA: "swa", SWAG_WAY: "swag", FGE: "fge", SNAPSHOTS: "snapshots", SHORT: "short", FULL: "full",
-    CURVE: "curve", PLANE: "plane",
+    SINGLE: "single", SWA: "swa", LOW_RANK: "swag", HIGH_RANK: "swag-high", FGE: "fge", SNAPSHOTS: "snapshots",
+    SHORT: "short", FULL: "full", CURVE: "curve", PLANE: "plane",
 }  # fmt: skip
 """What the runs of scores are called."""
 PLANE_STEP: dict[str, Any] = {"cells": 8, "batch_size": 32}
 """Members and examples of each step of a plane's fit."""
+COUPLED = 4 / 3
+"""Passes of a step whose members are coupled: all are evaluated once more, without a gradient."""
 
 
 @final
@@ -64,7 +69,7 @@ class _Ways(Study):
         others: dict[str, Config] = {
             f"{seed}-swa": train(
                 schedule="swa", schedule_options={"begin": 0.5, "low": 0.4}, average=f"epoch:{base['epochs'] / 40:g}",
-                average_from=0.55, average_rank=MEMBERS - 2,
+                average_from=0.55, average_rank=RANK,
             ),
             f"{seed}-fge": train(schedule="fge", schedule_options=cyclic),
             f"{seed}-snapshots": train(schedule="warm_restarts", schedule_options={"cycles": MEMBERS}),
@@ -79,13 +84,14 @@ class _Ways(Study):
         )  # fmt: skip
         others[f"{seed}-plane"] = FitConfig(
             **shared, **PLANE_STEP, pattern="members:16", decorrelation=0.3, augment=base["augment"],
-            steps=round(EXAMPLES * budget / (PLANE_STEP["cells"] * PLANE_STEP["batch_size"])), seed=seed,
+            steps=round(EXAMPLES * budget / (COUPLED * PLANE_STEP["cells"] * PLANE_STEP["batch_size"])), seed=seed,
             splits=("test",), examples="1000",
         )  # fmt: skip
         ways = {
             SINGLE: [*full][:2],  # of which the first counts
             SWA: [f"{seed}-swa@swa", f"{seed}-swa"],
-            SWAG_WAY: [f"{seed}-swa@swag:{SAMPLES}"],
+            LOW_RANK: [f"{seed}-swa@swag:{SAMPLES}"],
+            HIGH_RANK: [f"{seed}-swa@swag:{SAMPLES}"],
             FGE: [f"{seed}-fge@members"],
             SNAPSHOTS: [f"{seed}-snapshots@members"],
             SHORT: [*short],
@@ -95,7 +101,11 @@ class _Ways(Study):
         }
         scores = {
             f"{seed}-{NAMES[way]}-scores": configure_scores(
-                problem, members, average_rank=MEMBERS - 2, greedy=False, sample_seed=seed
+                problem,
+                members,
+                average_rank=RANK if way == HIGH_RANK else MEMBERS - 2,
+                greedy=False,
+                sample_seed=seed,
             )
             for way, members in ways.items()
         }
@@ -121,10 +131,11 @@ def _judge(ways: Mapping[str, list[tuple[Run, int | None]]]) -> str:
 
     return (
         "Means over seeds of the negative log-likelihood, with a temperature, best first. At equal compute (the "
-        f"training passes of one network): {order((SINGLE, SWA, SWAG_WAY, FGE, SNAPSHOTS, SHORT, PLANE))}. At equal "
-        f"memory ({MEMBERS} networks, or as many vectors): {order((SWAG_WAY, FGE, SNAPSHOTS, SHORT, FULL, PLANE))}; "
-        f"of these '{FULL}' took {MEMBERS} times the compute. A curve needs two trained networks beside its own "
-        f"training: {average(CURVE):.4f}."
+        f"training passes of one network): "
+        f"{order((SINGLE, SWA, LOW_RANK, HIGH_RANK, FGE, SNAPSHOTS, SHORT, PLANE))}. At "
+        f"equal memory ({MEMBERS} networks, or as many vectors; of a plane three): "
+        f"{order((LOW_RANK, FGE, SNAPSHOTS, SHORT, FULL, PLANE))}; of these '{FULL}' took {MEMBERS} times the compute. "
+        f"A curve needs two trained networks beside its own training: {average(CURVE):.4f}."
     )
 
 
