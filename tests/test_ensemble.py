@@ -20,8 +20,9 @@ from lossatlas.errors import BadInput, Interrupted
 from lossatlas.jobs.connect import run_connect
 from lossatlas.jobs.ensemble import run_ensemble
 from lossatlas.jobs.fit import run_fit
+from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
-from lossatlas.recipes import ConnectConfig, EnsembleConfig, FitConfig, TrainConfig
+from lossatlas.recipes import ConnectConfig, EnsembleConfig, FitConfig, SurveyConfig, TrainConfig
 from lossatlas.recipes.effort import find_cost
 from lossatlas.recipes.ensemble import build_ensemble
 from lossatlas.weights.files import load_state, read_checkpoint
@@ -270,6 +271,47 @@ def test_python_compares_with_another_ensemble() -> None:
         la.ensemble(problem, splits, networks, against="elsewhere")
 
 
+def test_a_chart_that_several_names_share_is_held_once(there: Path, tmp_path: Path) -> None:
+    config = build("heart@low:2", "heart@at:0,0", "a@swag:2", "a@swag:3", pairs=False, greedy=False, average_from=0.0)
+    run_ensemble(config, tmp_path / "run", pictures=False)
+    held = la.open_run(tmp_path / "run").ensemble["bytes"].values
+    assert len(set(held)) == 2  # the plane, then the posterior beside it
+
+
+def test_points_between_networks_lie_in_the_figure_that_they_span(there: Path) -> None:
+    run_train(TrainConfig(**MODEL, epochs=1.0, seed=3), Path("third"), resume=True)
+    survey = SurveyConfig(**MODEL, between=("a", "b", "third"), grid=(2,), splits=("test",), examples="20")
+    run_survey(survey, Path("triangle"), resume=True, pictures=False)
+    (group,) = build_ensemble(build("triangle@points:20")).groups
+    corners = la.open_run("triangle").chart.corner_coords()
+    basis = torch.cat([corners.T, torch.ones(1, 3, dtype=torch.float64)])
+    shares = torch.linalg.solve(basis, torch.cat([group.coords.T, torch.ones(1, 20, dtype=torch.float64)])).T
+    assert (shares > 0).all()
+    assert shares.std(dim=0).min() > 0.1
+
+
+def test_results_from_python_are_drawn_from_their_folder(tmp_path: Path) -> None:
+    inputs, right = torch.randn(40, 6), torch.arange(40) % 3
+    networks = [nn.Linear(6, 3) for _ in range(2)]
+    splits = {"train": (inputs, right), "holdout": (inputs[:20], right[:20])}
+    found = la.ensemble(la.Problem(networks[0], la.CrossEntropy()), splits, networks, path=tmp_path / "result")
+    assert found.attrs["split"] == "holdout"
+    assert found.attrs["model"] == "Linear"
+    assert "score" in la.view(tmp_path / "result")
+    assert "score" in la.view(tmp_path / "result" / "ensemble.nc")
+    with pytest.raises(BadInput, match="one of the splits"):
+        la.ensemble(la.Problem(networks[0], la.CrossEntropy()), splits, networks, split="test")
+
+
+def test_members_that_are_none_are_refused() -> None:
+    line = la.Simplex.between([nn.Linear(6, 3), nn.Linear(6, 3)])
+    for wrong in ({"coords": torch.zeros(0, 1)}, {"coords": torch.zeros(2, 1), "names": ("a", "a")}):
+        with pytest.raises(BadInput, match="expected"):
+            la.Members(chart=line, **wrong)
+    with pytest.raises(BadInput, match="chart"):
+        la.Members(chart=None, coords=torch.zeros(1, 1))  # type: ignore[arg-type]
+
+
 def test_a_regression_has_a_gaussian_likelihood_of_mean_and_spread() -> None:
     inputs, targets = torch.randn(50, 4), torch.randn(50, 1)
     networks = [nn.Linear(4, 1) for _ in range(4)]
@@ -312,7 +354,7 @@ def test_differences_from_another_ensemble_are_paired(there: Path, tmp_path: Pat
         (("a@nothing:3",), {}, "kind of members"),
         (("a@snapshots:99",), {}, "name fewer"),
         (("a@members",), {}, "cyclic schedule"),
-        (("a@low",), {}, "chart"),
+        (("a@low",), {}, "a@snapshots"),
         (("curve@low",), {}, "low cells"),
         (("heart@low:9999",), {}, "name fewer"),
         (("heart@at:0.5",), {}, "a number for each of u, v"),
@@ -322,6 +364,7 @@ def test_differences_from_another_ensemble_are_paired(there: Path, tmp_path: Pat
         (("a", "b"), {"predictions": "values"}, "they are classes"),
         (("a", "b"), {"against": ("a",)}, "ensemble"),
         (("a", "b"), {"examples": "3"}, "halves"),
+        (("a", "b"), {"examples": "1", "halvings": 0}, "two examples"),
         (("a", "missing"), {}, "missing"),
     ],
 )

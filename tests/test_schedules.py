@@ -11,6 +11,7 @@ from torch import nn
 
 import lossatlas as la
 from lossatlas.cli.main import main
+from lossatlas.errors import BadInput
 from lossatlas.schedules import SCHEDULES
 from lossatlas.training import parse_optimizer
 
@@ -115,3 +116,11 @@ def test_members_lie_in_a_folder_of_the_run(name: str, kept: int, tmp_path: Path
     tokens = ["--epochs", "2", "--batch_size", "100", "--model.hidden", "4", "--out", str(tmp_path / "run")]
     assert main(["train", "--schedule", name, *cycles, *tokens]) == 0
     assert len(list((tmp_path / "run").glob("members/*.safetensors"))) == kept
+
+
+def test_fewer_steps_than_cycles_leave_no_members() -> None:
+    for schedule in (la.WarmRestarts(cycles=4), la.Cyclic(cycles=4)):
+        with pytest.raises(BadInput, match="too few"):
+            schedule.list_members(3)
+    with pytest.raises(BadInput, match="too few"):
+        la.WarmRestarts(cycles=7, growth=0.5).list_members(20)

@@ -84,6 +84,8 @@ class Members:
     notes: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
+        if not isinstance(self.chart, Chart):
+            raise BadInput(f"members lie on a {type(self.chart).__name__}; expected a chart, such as la.Simplex")
         coords = check_coords(torch.as_tensor(self.coords, dtype=torch.float64), self.chart.axes)
         settled: dict[str, Any] = {
             "coords": coords,
@@ -94,6 +96,10 @@ class Members:
             settled["shared_bytes"] = count_bytes(self.chart.state_dict())
         for name, value in settled.items():
             object.__setattr__(self, name, value)
+        if not len(coords):
+            raise BadInput("members of a chart have no coordinates; expected those of one at least, (K, d)")
+        if not all(settled["names"]) or len(set(settled["names"])) < len(settled["names"]):
+            raise BadInput("names of members are empty or equal; expected a different name for each")
         if not len(coords) == len(self.names) == len(self.costs):
             raise BadInput(
                 f"{count_things(len(coords), 'member')} of a chart have {count_things(len(self.names), 'name')} and "

@@ -18,6 +18,7 @@ from lossatlas.ensembles.members import Cost, add_costs
 from lossatlas.ensembles.predictions import Predictions
 from lossatlas.ensembles.scoring import score_ensemble
 from lossatlas.ensembles.settings import ScoringSettings
+from lossatlas.errors import BadInput
 from lossatlas.jobs.sampling import FEW, Rate, Work, sample_points
 from lossatlas.recipes.ensemble import EnsembleRecipe
 from lossatlas.schema import InEnsemble
@@ -58,6 +59,8 @@ class EnsembleEvaluation:
             halvings=config.halvings,
             seed=config.halving_seed, bins=config.bins, bootstrap=config.bootstrap,
         )  # fmt: skip
+        if len(torch.unique(self.rows.examples)) < 2:
+            raise BadInput("one example has no standard error; expected two examples or more in the split")
         halve(self.rows, config.halvings, config.halving_seed)  # refuses examples that cannot be halved, before work
 
     @property
@@ -131,7 +134,7 @@ class EnsembleEvaluation:
         data.attrs |= {
             InEnsemble.SPLIT: config.splits[0],
             InEnsemble.DATA_HASH: self.recipe.split.fingerprint(),
-            "model": config.model,
+            "model": self.recipe.model,
             "data": self.recipe.base.data.name,
             "buffers": "; ".join(dict.fromkeys(engine.network.buffers for engine in self.engines)),
         }
@@ -142,10 +145,13 @@ class EnsembleEvaluation:
         costs: list[Cost] = [cost for group in self.recipe.groups for cost in group.costs]
         efforts = [add_costs(costs[:count]) for count in counts]
         starts = accumulate((len(group) for group in self.recipe.groups), initial=0)
-        held = np.zeros(len(counts))
+        held, charts = np.zeros(len(counts)), set[str]()
         for group, start in zip(self.recipe.groups, starts, strict=False):  # the last of the starts is the end
             there = np.clip(np.array(counts) - start, 0, len(group))
-            held += there * group.own_bytes + (there > 0) * (group.shared_bytes or 0)
+            held += there * group.own_bytes
+            if group.shared_bytes and (chart := group.chart.fingerprint()) not in charts:  # a chart is held once
+                charts.add(chart)
+                held += (there > 0) * group.shared_bytes
         return {
             InEnsemble.STEPS: np.array([np.nan if each is None else each.steps for each in efforts]),
             InEnsemble.PASSES: np.array([np.nan if each is None else each.passes for each in efforts]),

@@ -127,6 +127,6 @@ def check_splits(splits: Mapping[str, Any]) -> None:
     """
     if "train" not in splits or set(splits) - {"train", "test", "holdout"}:
         raise BadInput(
-            f"{', '.join(map(str, splits)) or 'nothing'} is not a choice of splits; expected train, and optionally "
-            "test and holdout"
+            f"{', '.join(map(str, splits)) or 'nothing'} is not a choice of splits; expected train, and beside it "
+            "test, holdout or both"
         )

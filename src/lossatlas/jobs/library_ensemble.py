@@ -42,6 +42,7 @@ def ensemble(
     splits: Mapping[str, Split | Source],
     members: Mapping[str, Member] | Sequence[Member] | Member,
     *,
+    split: str | None = None,
     path: Path | str | None = None,
     progress: bool | None = None,
     **settings: Any,
@@ -51,13 +52,14 @@ def ensemble(
     Args:
         problem: module, loss and feed. Its module has the members' architecture, and its weights are restored.
         splits: the examples by name, in any form that :meth:`Split.of` takes: ``train``, from which running statistics
-            are re-estimated where members have none of their own, and optionally ``test``, on which they are scored.
+            are re-estimated where members have none of their own, and optionally ``test`` and ``holdout``.
         members: in their order, by name or in a sequence: networks (modules, or parameters and buffers by name), points
             of charts (:class:`Members`), trajectories, of which all snapshots but the first count, and names as on the
             command line, such as ``"runs/a"`` and ``"runs/heart@low:20"``.
+        split: the name of the split on which they are scored; by default ``test``, else ``holdout``, else ``train``.
         path: a folder for ``ensemble.nc``; None keeps the data in memory.
         progress: whether to show the progress; None shows it after two seconds, in a notebook or on a terminal.
-        settings: options of ``lossatlas ensemble``, such as ``pairs=False``, ``greedy=False`` or ``splits="train"``.
+        settings: options of ``lossatlas ensemble``, such as ``pairs=False``, ``greedy=False`` or ``sizes=(1, 10)``.
 
     Returns:
         The data: scores against the number of members with standard errors, raw and with a temperature, in the given
@@ -83,9 +85,11 @@ def ensemble(
     if "against" in settings:
         raise BadInput("against is not a setting in Python; give both ensembles to la.compare_ensembles")
     names, states, points = _name_members(members)
-    if "test" not in splits:
-        settings = {"splits": "train", **settings}
-    config = configure(EnsembleConfig, settings, splits, members=tuple(names))
+    if split is None:
+        split = next(name for name in ("test", "holdout", "train") if name in splits)
+    elif split not in splits:
+        raise BadInput(f"{split!r} is not one of the splits; expected {' or '.join(splits)}")
+    config = configure(EnsembleConfig, {**settings, "splits": split}, splits, members=tuple(names))
     folder = find_folder(path)
     # Beside the result where it is kept, since temporary folders may be memory.
     scratch_in = folder if folder is not None and folder.is_dir() else None

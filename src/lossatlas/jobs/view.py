@@ -244,14 +244,15 @@ def open_subject(place: Path, tell: Callable[[str], None] | None = None) -> Show
     Raises:
         BadInput: the path holds nothing that can be shown, or a part is damaged and ``tell`` is None.
     """
+    if place.name in WHOLE and place.is_file():
+        place = place.parent
     stored = place.suffix == Path(SURVEY).suffix and RunDirectory(place.parent).is_run
     owner = place.parent if stored else place
     run = OpenedRun(owner) if RunDirectory(owner).is_run else None
-    if run is not None:
-        for file, read in WHOLE.items():
-            if (place / file).is_file():
-                found = read(place)
-                return Shown(found, describe_measurement(found, run))
+    for file, read in WHOLE.items():  # of a run, or in a folder of results from Python
+        if (place / file).is_file():
+            found = read(place)
+            return Shown(found, describe_measurement(found, run))
     own = run is not None and (not stored or place.name == SURVEY)
     survey, damaged = run.read_damaged_survey() if run is not None and own else open_survey(place)
     for part in damaged:

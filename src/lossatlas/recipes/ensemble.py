@@ -43,6 +43,7 @@ class EnsembleRecipe:
         groups: The members in their order, those of one chart and one kind of statistics together.
         split: The examples.
         kind: What members predict.
+        model: What the network is called.
     """
 
     config: EnsembleConfig
@@ -50,6 +51,7 @@ class EnsembleRecipe:
     groups: tuple[Members, ...]
     split: Split
     kind: Kind
+    model: str
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -110,6 +112,7 @@ def build_ensemble(
         raise BadInput(
             "ensemble lacks members; name networks or points, as in lossatlas ensemble runs/a runs/b, or RUN@low:20"
         )
+    model = config.model if base is None else type(base.problem.module).__name__
     base = base if base is not None else build_problem(config, config.splits)
     kind = choose_kind(base.problem.loss, config.predictions)
     if twice := [spec for spec in config.members if config.members.count(spec) > 1]:
@@ -130,7 +133,7 @@ def build_ensemble(
                 f"{base.space.size:,}; expected one architecture"
             )
     (split,) = base.take_examples(config.examples if config.examples != AUTO else "all", config.splits).values()
-    return EnsembleRecipe(config=config, base=base, groups=_rename(groups), split=split, kind=kind)
+    return EnsembleRecipe(config=config, base=base, groups=_rename(groups), split=split, kind=kind, model=model)
 
 
 def _find(config: EnsembleConfig, base: ProblemRecipe, given: Mapping[str, Members]) -> Iterator[Sequence[Members]]:
@@ -181,7 +184,7 @@ def gather_networks(specs: Sequence[str], base: ProblemRecipe) -> list[Members]:
     Raises:
         BadInput: as ``load_networks``.
     """
-    loaded = load_networks(specs, base, called="member")
+    loaded = load_networks(specs, base, called="network")
     costs = dict(zip(loaded.names, map(find_cost, specs), strict=True))
     varied = {name for entry in base.space.entries for name in entry.names}
     statistics = list_statistics(base.problem.module)

@@ -14,6 +14,7 @@ from lossatlas.recipes.effort import measure_run
 from lossatlas.recipes.networks import copy_state, keep_module
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.recipes.problem import ProblemRecipe
+from lossatlas.rundir import CHART
 from lossatlas.schema import SAMPLE_DIMENSIONS
 
 __all__ = ["open_chart", "take_points"]
@@ -32,6 +33,10 @@ def open_chart(place: str, base: ProblemRecipe) -> tuple[OpenedRun, Chart]:
         BadInput: the run has no chart, or that of another architecture.
     """
     run = OpenedRun(Path(place), ADVICE)
+    if not (run.path / CHART).is_file():
+        raise BadInput(
+            f"{place} holds no chart, whose points could be members; {ADVICE}, or {place}@snapshots of a training"
+        )
     chart = run.chart
     if chart.dimension != base.space.size:
         raise BadInput(
@@ -66,7 +71,7 @@ def take_points(
     return Members(
         chart=chart,
         coords=coords,
-        names=tuple(f"{run.path.name}{name}" for name in names or found.names),
+        names=tuple(f"{run.path.resolve().name}{name}" for name in names or found.names),
         buffers=run.stated_buffers or run.maker.stated_buffers,
         state=state,
         costs=(cost,) * len(coords),

@@ -8,6 +8,7 @@ from typing import Annotated, TypeAlias
 from msgspec import Meta
 
 from lossatlas.bounds import NamedOptions
+from lossatlas.errors import BadInput
 from lossatlas.registry import Registry
 
 __all__ = ["SCHEDULES", "Cycles", "Schedule", "find_schedule_options"]
@@ -54,7 +55,13 @@ class Schedule(NamedOptions, ABC):
         Raises:
             BadInput: there are fewer steps than the schedule has parts.
         """
-        return sorted({self._find_lowest(share, total_steps) for share in self.lowest()})
+        found = sorted({self._find_lowest(share, total_steps) for share in self.lowest()})
+        if len(found) < len(self.lowest()):
+            raise BadInput(
+                f"{total_steps} steps are too few for {len(self.lowest())} cycles of a learning rate, each with a "
+                "lowest one; expected more steps, or fewer cycles"
+            )
+        return found
 
     def _find_lowest(self, share: float, total_steps: int) -> int:
         """Return the number of steps after the one with the lowest rate, which is at a share of all or just before."""

@@ -25,8 +25,8 @@ USUAL = 11
 class _Points(PointsKind):
     form = "[:K]"
     words = (
-        f"K points of a chart ({USUAL} by default): of a curve or a line evenly from one end to the other, of a "
-        "simplex or a quadrilateral at random inside, of other charts at random between -1 and 1"
+        f"K points of a chart ({USUAL} by default): of a curve or a line evenly from one end to the other, "
+        "between further networks at random in the figure that they span, of other charts at random between -1 and 1"
     )
 
     def find(self, place: str, argument: str, config: EnsembleConfig, base: ProblemRecipe) -> Members:
@@ -40,10 +40,11 @@ def _spread(chart: Chart, count: int, seed: int) -> Tensor:
     axes, generator = len(chart.axes), make_generator(seed, "points")
     if isinstance(chart, Curve) or (axes == 1 and chart.interpolation == "barycentric"):
         return torch.linspace(0, 1, count, dtype=torch.float64)[:, None]
-    if chart.interpolation == "barycentric":
-        return sample_barycentric(count, axes, generator)
-    inside = torch.rand(count, axes, generator=generator, dtype=torch.float64)
-    return inside if chart.interpolation == "bilinear" else 2 * inside - 1
+    if len(corners := chart.corner_coords()) > 1:  # in whatever unit its coordinates are
+        others = sample_barycentric(count, len(corners) - 1, generator)
+        shares = torch.cat([1 - others.sum(dim=1, keepdim=True), others], dim=1)
+        return shares @ corners
+    return 2 * torch.rand(count, axes, generator=generator, dtype=torch.float64) - 1
 
 
 POINTS = _Points()
