@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,14 +13,19 @@ from lossatlas.data import Split, count_examples
 from lossatlas.engine import Engine, Evaluation
 from lossatlas.ensembles.members import Members
 from lossatlas.ensembles.predictions import CLASSES, VALUES, Kind, Predictions, Rows
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, Caution
 from lossatlas.losses import Loss
+from lossatlas.losses.kinds.cross_entropy import CrossEntropy
 from lossatlas.losses.kinds.squared_error import SquaredError
 
 __all__ = ["choose_kind", "find_rows", "gather_predictions"]
 
 FEW = 2
 """The number of examples on which outputs are looked at."""
+CERTAIN = 1 - 1e-3
+"""The least probability of a target that is as good as a label."""
+EQUAL = 1e-6
+"""The relative difference up to which weights of rows are equal."""
 
 
 def choose_kind(loss: Loss, stated: str = "auto") -> Kind:
@@ -55,8 +61,11 @@ def find_rows(engine: Engine, members: Members, split: Split, eval_batch_size: i
         eval_batch_size: examples per batch.
         kind: what is predicted.
 
+    Returns:
+        The rows. It warns where the loss weighs them or smooths labels, which scores do not.
+
     Raises:
-        BadInput: outputs do not fit the targets, or no label counts.
+        BadInput: outputs do not fit the targets, targets are probabilities of several classes, or no label counts.
     """
     network = engine.network
     few = split.take(torch.arange(min(FEW, len(split))))
@@ -64,9 +73,10 @@ def find_rows(engine: Engine, members: Members, split: Split, eval_batch_size: i
         block = next(members.chart.blocks(members.coords[:1].to(network.device), 1))
         tried = next(engine.evaluations(block.coefficients, block.controls, Split(few), FEW))[2]
     examine = _Labels(tried) if kind == CLASSES else _Values(tried)
-    targets, examples, seen = [], [], 0
+    targets, examples, seen, weights = [], [], 0, _Weights(tried.loss)
     for batch in split.eval_batches(eval_batch_size):
-        found, counts = examine.of(network.targets(batch))
+        found, counts = examine.of(of_batch := network.targets(batch))
+        weights.take(of_batch, counts)
         targets.append(found.cpu())
         examples.append(seen + torch.repeat_interleave(torch.arange(len(counts)), counts.cpu()))
         seen += count_examples(batch)
@@ -75,6 +85,7 @@ def find_rows(engine: Engine, members: Members, split: Split, eval_batch_size: i
         raise BadInput("no label of the split counts; expected one at least")
     if kind == CLASSES and int(rows.targets.max()) >= rows.width:
         raise BadInput(f"a label is {int(rows.targets.max())} and the model has {rows.width} outputs; expected less")
+    weights.warn()
     return rows
 
 
@@ -123,6 +134,35 @@ def gather_predictions(
                     yield at.stop - first
 
 
+class _Weights:
+    """What a loss does to rows that scores do not: class weights, weights of examples, smoothed labels."""
+
+    def __init__(self, loss: Loss) -> None:
+        self._loss = loss
+        self._low, self._high = float("inf"), 0.0
+
+    def take(self, targets: Any, counts: Tensor) -> None:
+        """Take the weights of a batch, whose examples have so many rows (B,)."""
+        weights = self._loss.weights(targets)
+        if weights is None or not bool((counts > 0).any()):
+            return
+        each = (weights.double().cpu() / counts.cpu())[counts.cpu() > 0]
+        self._low, self._high = min(self._low, float(each.min())), max(self._high, float(each.max()))
+
+    def warn(self) -> None:
+        """Say that scores are without these."""
+        smoothed = isinstance(self._loss, CrossEntropy) and self._loss.label_smoothing > 0
+        weighted = self._high > self._low * (1 + EQUAL)
+        if found := " and ".join(["weighs examples or classes"] * weighted + ["smooths labels"] * smoothed):
+            warnings.warn(
+                Caution(
+                    f"scores are unweighted: the loss {self._loss.record} {found}, and the scores of an ensemble count "
+                    "every label or value once, as it is"
+                ),
+                stacklevel=3,
+            )
+
+
 class _Labels:
     """The labels of batches, of all positions that count."""
 
@@ -139,6 +179,11 @@ class _Labels:
 
     def of(self, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The labels (rows,) of a batch, and how many rows each example has (B,)."""
+        if targets.is_floating_point() and bool((targets.amax(dim=self._axis) < CERTAIN).any()):
+            raise BadInput(
+                "targets are probabilities of several classes; expected labels, of which the scores of an ensemble are: "
+                "give a split with one class for each example"
+            )
         # Which positions count follows from the shape of the outputs alone, so that the network need not be called.
         shape = list(targets.shape)
         if len(shape) == self._rank:  # as probabilities, or with an axis of length one in the place of the classes
