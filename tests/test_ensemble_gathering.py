@@ -57,3 +57,25 @@ def test_positions_that_do_not_count_are_not_weights() -> None:
         la.ensemble(
             la.Problem(members[0], la.CrossEntropy(class_axis=-1)), {"train": (inputs, labels)}, members, **QUICK
         )
+
+
+def test_regressions_in_float64_keep_its_digits() -> None:
+    members = [network.double() for network in networks(1)]
+    inputs = torch.randn(50, 4, dtype=torch.float64)
+    targets = 1e8 + torch.randn(50, 1, dtype=torch.float64)
+    with torch.no_grad():
+        for k, member in enumerate(members):
+            member.weight.mul_(0.1)
+            member.bias.fill_(1e8 + k)
+        mean = torch.stack([member(inputs) for member in members]).mean(dim=0)
+    found = la.ensemble(la.Problem(members[0], la.SquaredError()), {"train": (inputs, targets)}, members, **QUICK)
+    assert float(found["squared_error"][-1]) == pytest.approx(float((mean - targets).square().mean()), rel=1e-6)
+    mapped = la.ensemble(
+        la.Problem(members[0], la.SquaredError()),
+        {"train": (inputs, targets)},
+        members,
+        memory="1kB",
+        plan="loop",
+        **QUICK,
+    )
+    assert float(mapped["squared_error"][-1]) == pytest.approx(float(found["squared_error"][-1]), rel=1e-6)

@@ -80,7 +80,7 @@ def find_rows(engine: Engine, members: Members, split: Split, eval_batch_size: i
         targets.append(found.cpu())
         examples.append(seen + torch.repeat_interleave(torch.arange(len(counts)), counts.cpu()))
         seen += count_examples(batch)
-    rows = Rows(kind, torch.cat(targets), examine.width, torch.cat(examples), seen)
+    rows = Rows(kind, torch.cat(targets), examine.width, torch.cat(examples), seen, examine.dtype)
     if not len(rows):
         raise BadInput("no label of the split counts; expected one at least")
     if kind == CLASSES and int(rows.targets.max()) >= rows.width:
@@ -176,6 +176,7 @@ class _Labels:
         self._loss = tried.loss
         self._rank, self._axis = tried.outputs.ndim - 1, found.axis
         self.width = found.logits.shape[-1]
+        self.dtype = torch.float32  # logarithms of probabilities need no more
 
     def of(self, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The labels (rows,) of a batch, and how many rows each example has (B,)."""
@@ -206,19 +207,20 @@ class _Values:
                 f"{tuple(tried.targets.shape)}; expected equal shapes"
             )
         self.width = tried.targets[0].numel()
+        self.dtype = torch.promote_types(tried.outputs.dtype, torch.float32)
 
     def of(self, targets: Any) -> tuple[Tensor, Tensor]:
-        """The values (B, D) of a batch, of one row each."""
-        return targets.reshape(len(targets), -1).float(), torch.ones(len(targets), dtype=torch.int64)
+        """The values (B, D) of a batch, of one row each, in float64: targets may be large and errors small."""
+        return targets.reshape(len(targets), -1).double(), torch.ones(len(targets), dtype=torch.int64)
 
 
 def _predict(evaluation: Evaluation, rows: Rows) -> Tensor:
     """The log-probabilities (p, rows, C) or the values (p, rows, D) of a batch."""
     if rows.kind == VALUES:
-        outputs: Tensor = evaluation.outputs.float()
-        return outputs.reshape(*outputs.shape[:2], -1)
+        outputs: Tensor = evaluation.outputs
+        return outputs.reshape(*outputs.shape[:2], -1).to(rows.dtype)
     found = evaluation.labelled
-    logits = found.logits.float()
+    logits = found.logits.to(torch.promote_types(found.logits.dtype, torch.float32))
     if found.counted.ndim > 1 or not bool(found.counted.all()):
         logits = logits.flatten(1, -2)[:, found.counted.flatten()]
-    return logits.log_softmax(dim=-1)
+    return logits.log_softmax(dim=-1).to(rows.dtype)

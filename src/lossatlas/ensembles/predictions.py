@@ -29,10 +29,11 @@ class Rows:
 
     Attributes:
         kind: ``classes`` where members have probabilities of classes, ``values`` where they predict numbers.
-        targets: The labels (N,), int64, or the numbers (N, D), float32, on the CPU.
+        targets: The labels (N,), int64, or the numbers (N, D), on the CPU.
         width: The number C of classes, or D of numbers.
         examples: The index of the example that each row belongs to (N,), int64, ascending.
         total: The number of examples, with those that have no row.
+        dtype: In which numbers predictions are kept.
     """
 
     kind: Kind
@@ -40,6 +41,7 @@ class Rows:
     width: int
     examples: Tensor
     total: int
+    dtype: torch.dtype = torch.float32
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -49,14 +51,19 @@ class Rows:
         """Whether each example has exactly one row."""
         return len(self) == self.total and bool((self.examples == torch.arange(self.total)).all())
 
+    def count_bytes(self, members: int) -> int:
+        """The bytes that the predictions of some members take."""
+        return members * len(self) * self.width * self.dtype.itemsize
+
 
 class Predictions:
-    """The predictions of K members: log-probabilities (K, N, C) or values (K, N, D), float32.
+    """The predictions of K members: log-probabilities (K, N, C) or values (K, N, D).
 
     Args:
         names: the names of the members.
         rows: what they predict.
-        values: predictions that are there already, (K, N, C or D); None reserves room for them.
+        values: predictions that are there already, (K, N, C or D), in numbers of any kind; None reserves room for them,
+            in those that the rows state.
         path: a file that holds them, which is mapped into memory, so that it may be larger than the memory; None holds
             them in memory.
         keep: whether such a file that is there already keeps what it holds, see :attr:`kept`.
@@ -95,9 +102,9 @@ class Predictions:
         if values is not None:
             self._values = values
         elif path is not None:
-            self._values, self.kept = map_numbers(path, shape, keep=keep)
+            self._values, self.kept = map_numbers(path, shape, rows.dtype, keep=keep)
         else:
-            self._values = torch.empty(shape)
+            self._values = torch.empty(shape, dtype=rows.dtype)
 
     def __repr__(self) -> str:
         what = "classes" if self.rows.kind == CLASSES else "values"
