@@ -32,7 +32,7 @@ class Temperatures(NamedTuple):
 def fit_temperature(log_probabilities: Tensor, labels: Tensor) -> tuple[float, bool]:
     """Fit the temperature T in [0.05, 20] at which ``softmax(log p / T)`` has the lowest negative log likelihood.
 
-    The likelihood is concave in 1/T: there is one best temperature, found by Newton's method in float64. Where all are
+    The log likelihood is concave in 1/T: there is one best temperature, found by Newton's method in float64. Where all are
     equally good, 1.
 
     Args:
@@ -129,7 +129,9 @@ def _find_zeros(differentiate: Callable[[Tensor], tuple[Tensor, Tensor]], start:
 
 
 def _fit_spreads(averaged: AveragedValues, groups: Tensor, count: int) -> Temperatures:
-    squares = ((averaged.mean - averaged.targets).square() / averaged.variance).mean(dim=1).expand(groups.shape)
+    # Where all members agree exactly, no factor makes a density of their spread.
+    variance = averaged.variance.where(averaged.variance > 0, torch.nan)
+    squares = ((averaged.mean - averaged.targets).square() / variance).mean(dim=1).expand(groups.shape)
     sizes = _sum_groups(torch.ones_like(squares), groups, count)
     best = (_sum_groups(squares, groups, count) / sizes).sqrt()
     return Temperatures(best.clamp(LOWEST, HIGHEST), (best < LOWEST) | (best > HIGHEST))
