@@ -251,6 +251,9 @@ class TestValues:
             own = score_ensemble(Predictions("abcd", VALUES.rows, same))
         assert own["gaussian_nll"].isnull().all()
         assert own["squared_error"].notnull().all()
+        # The half with the row has no best factor on the spread; the other one has.
+        assert own[InEnsemble.TEMPERATURE].sel(count=4, order="given").isnull().sum("half").values.tolist() == [1] * 5
+        assert (own[InEnsemble.AT_BOUND].sel(count=4) == 0).all()
 
 
 class TestRefusals:
@@ -267,6 +270,12 @@ class TestRefusals:
             BadInput, match=f"member 'member 2' predicts what is not a number in 3 of {len(given.rows)}"
         ):
             score_ensemble(Predictions(given.names, given.rows, values))
+
+    def test_of_what_are_not_probabilities_of_classes(self) -> None:
+        values = CLASSES.some(slice(None)).clone()
+        values[1, 50:] = 0  # as a file is that was lost
+        with pytest.raises(BadInput, match="member 'member 1' predicts probabilities that do not sum to 1 in 10 of 60"):
+            score_ensemble(Predictions(CLASSES.names, CLASSES.rows, values))
 
     def test_of_halves_that_cannot_be(self) -> None:
         with pytest.raises(BadInput, match="has a single example"):

@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from lossatlas.ensembles.averaged import AveragedClasses, start_average
+from lossatlas.ensembles.averaged import AveragedClasses, list_blocks, start_average
 from lossatlas.ensembles.crossing import Crossed, choose_orders, cross_given, cross_greedy, measure
 from lossatlas.ensembles.diversity import measure_diversity
 from lossatlas.ensembles.halves import halve
@@ -23,6 +23,9 @@ from lossatlas.errors import BadInput, Caution
 from lossatlas.schema import InEnsemble
 
 __all__ = ["score_ensemble"]
+
+ROUNDING = 1e-3
+"""By how much the sum of probabilities may be off."""
 
 
 def score_ensemble(
@@ -41,8 +44,8 @@ def score_ensemble(
         What :class:`lossatlas.schema.InEnsemble` describes. It warns where a likelihood is infinite or undefined.
 
     Raises:
-        BadInput: there are fewer than two members or examples, a prediction is not a number, or the examples are too
-            few for halves.
+        BadInput: there are fewer than two members or examples, a prediction is not a number, probabilities do not sum
+            to 1, or the examples are too few for halves.
 
     >>> import lossatlas.ensembles as ensembles
     >>> labels = torch.tensor([0, 1]).repeat(20)
@@ -158,12 +161,25 @@ class _Scoring:
         classes = self.predictions.kind == CLASSES
         total = own.sum() if classes else own.sum(dtype=torch.float64)
         if bool(total.isfinite()):
+            if classes:
+                self._check_sums(own, name)
             return
         wrong = (own.isnan() | (own == torch.inf)) if classes else ~own.isfinite()
         if rows := int(wrong.flatten(1).any(dim=1).sum()):
             raise BadInput(
                 f"member {name!r} predicts what is not a number in {rows:,} of {len(own):,} rows; expected finite "
                 "outputs: leave this member out, or look at how it was trained"
+            )
+
+    def _check_sums(self, own: Tensor, name: str) -> None:
+        """Refuse what are not logarithms of probabilities of all classes, such as zeros of a file that was lost."""
+        wrong = 0
+        for rows in list_blocks(*own.shape):
+            wrong += int(((own[rows].exp().sum(dim=1) - 1).abs() > ROUNDING).sum())
+        if wrong:
+            raise BadInput(
+                f"member {name!r} predicts probabilities that do not sum to 1 in {wrong:,} of {len(own):,} rows; expected "
+                "logarithms of probabilities, as log_softmax makes them: evaluate the members again"
             )
 
     def _warn(self, found: xr.Dataset) -> None:
