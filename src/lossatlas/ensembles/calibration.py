@@ -32,8 +32,8 @@ class Temperatures(NamedTuple):
 def fit_temperature(log_probabilities: Tensor, labels: Tensor) -> tuple[float, bool]:
     """Fit the temperature T in [0.05, 20] at which ``softmax(log p / T)`` has the lowest negative log likelihood.
 
-    The log likelihood is concave in 1/T: there is one best temperature, found by Newton's method in float64. Where all are
-    equally good, 1.
+    The log likelihood is concave in 1/T: there is one best temperature, found by Newton's method in float64. Where all
+    are equally good, 1.
 
     Args:
         log_probabilities: (N, C), of one network or of an average, or logits.

@@ -182,7 +182,7 @@ class _Labels:
         """The labels (rows,) of a batch, and how many rows each example has (B,)."""
         if targets.is_floating_point() and bool((targets.amax(dim=self._axis) < CERTAIN).any()):
             raise BadInput(
-                "targets are probabilities of several classes; expected labels, of which the scores of an ensemble are: "
+                "targets are probabilities of several classes; expected labels, of which scores of an ensemble are: "
                 "give a split with one class for each example"
             )
         # Which positions count follows from the shape of the outputs alone, so that the network need not be called.

@@ -178,8 +178,8 @@ class _Scoring:
             wrong += int(((own[rows].exp().sum(dim=1) - 1).abs() > ROUNDING).sum())
         if wrong:
             raise BadInput(
-                f"member {name!r} predicts probabilities that do not sum to 1 in {wrong:,} of {len(own):,} rows; expected "
-                "logarithms of probabilities, as log_softmax makes them: evaluate the members again"
+                f"member {name!r} predicts probabilities that do not sum to 1 in {wrong:,} of {len(own):,} rows; "
+                "expected logarithms of probabilities, as log_softmax makes them: evaluate the members again"
             )
 
     def _warn(self, found: xr.Dataset) -> None:
