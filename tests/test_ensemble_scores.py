@@ -20,7 +20,7 @@ from ensembles_by_hand import (
 from scipy.spatial.distance import jensenshannon
 
 from lossatlas import schema
-from lossatlas.ensembles import Predictions, Rows, ScoringSettings, compare_ensembles, score_ensemble
+from lossatlas.ensembles import Predictions, Rows, ScoringSettings, check_comparable, compare_ensembles, score_ensemble
 from lossatlas.ensembles.halves import halve
 from lossatlas.errors import BadInput, Caution
 from lossatlas.schema import STANDARD_ERROR, InEnsemble
@@ -379,3 +379,30 @@ class TestComparisons:
         plain = score_ensemble(CLASSES, ScoringSettings(halvings=0, bins=5)).assign_attrs(data_hash="x")
         with pytest.raises(BadInput, match="an ensemble has no tempered scores"):
             compare_ensembles(plain, plain, "tempered")
+
+    def test_need_scores_of_the_same_examples(self) -> None:
+        one, other = self.pair()
+        damaged = [
+            other.drop_vars("example_nll"),
+            other.isel(example=slice(50)),
+            other.drop_vars("scale"),
+            other.assign_attrs(scores=[]),
+        ]
+        for wrong in damaged:
+            with pytest.raises(BadInput, match="an ensemble lacks the scores of its 60 examples"):
+                compare_ensembles(one, wrong)
+            with pytest.raises(BadInput, match="an ensemble lacks the scores of its"):
+                compare_ensembles(wrong, one)
+
+    def test_can_be_refused_before_anything_is_scored(self) -> None:
+        _, other = self.pair()
+        right = {"data_hash": "x", "kind": "classes", "bins": 5, "examples": 60}
+        check_comparable(other, **right)  # type: ignore[arg-type]
+        for name, wrong, message in (
+            ("data_hash", "y", "different examples"),
+            ("kind", "values", "have values and classes predictions"),
+            ("bins", 7, "have 7 and 5 bins"),
+            ("examples", 61, "lacks the scores of its 61 examples"),
+        ):
+            with pytest.raises(BadInput, match=message):
+                check_comparable(other, **{**right, name: wrong})  # type: ignore[arg-type]

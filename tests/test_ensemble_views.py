@@ -336,6 +336,20 @@ def test_a_file_that_holds_something_else_is_refused_in_a_line(tmp_path: Path, l
     assert "\n" not in str(refused.value)
 
 
+def test_a_file_whose_variables_have_other_dimensions_is_refused_in_a_line(tmp_path: Path) -> None:
+    one = classify(2)
+    wrong = {
+        "nll_halves": one.assign(nll_halves=one["nll_halves"].isel(scale=0, drop=True)),
+        "bin_accuracy": one.assign(bin_accuracy=one["bin_accuracy"].mean("stage")),
+        "nll has": one.assign(nll=one["nll"].rename(count="number")),
+        "labels of order": one.drop_vars("order"),
+    }
+    for place, (words, damaged) in enumerate(wrong.items()):
+        with pytest.raises(BadInput, match=f"as this version keeps them: .*{words}") as refused:
+            read_ensemble(put_run(tmp_path / str(place), damaged))
+        assert "\n" not in str(refused.value)
+
+
 def test_how_an_ensemble_was_scored_is_said() -> None:
     said = " ".join(describe_measurement(classify()))
     assert "Network mlp on digits." in said

@@ -1,7 +1,7 @@
 """Ensembles: members anywhere on charts, their predictions, and how good the average of these is."""
 
 from lossatlas.ensembles.calibration import fit_temperature
-from lossatlas.ensembles.comparing import ScoreDifference, compare_ensembles
+from lossatlas.ensembles.comparing import ScoreDifference, check_comparable, compare_ensembles
 from lossatlas.ensembles.members import Cost, Effort, Members
 from lossatlas.ensembles.predictions import Predictions, Rows
 from lossatlas.ensembles.scores import SCORES
@@ -17,6 +17,7 @@ __all__ = [
     "Rows",
     "ScoreDifference",
     "ScoringSettings",
+    "check_comparable",
     "compare_ensembles",
     "fit_temperature",
     "score_ensemble",

@@ -51,6 +51,11 @@ class Rows:
         """Whether each example has exactly one row."""
         return len(self) == self.total and bool((self.examples == torch.arange(self.total)).all())
 
+    @property
+    def scored(self) -> int:
+        """The number of examples that have a row."""
+        return len(torch.unique_consecutive(self.examples))
+
     def count_bytes(self, members: int) -> int:
         """The bytes that the predictions of some members take."""
         return members * len(self) * self.width * self.dtype.itemsize
