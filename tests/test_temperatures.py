@@ -13,10 +13,10 @@ from torch import Tensor
 from lossatlas.ensembles import calibration
 from lossatlas.ensembles.averaged import AveragedClasses, AveragedValues
 from lossatlas.ensembles.calibration import HIGHEST, LOWEST, fit_temperature, fit_temperatures
-from lossatlas.ensembles.halves import halve
+from lossatlas.ensembles.halves import check_halves, halve
 from lossatlas.ensembles.predictions import Rows
 from lossatlas.ensembles.selection import select_by_error, select_by_likelihood
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, Caution
 
 SEEDS = st.integers(0, 10**6)
 
@@ -196,14 +196,20 @@ class TestHalves:
             ([0, 0, 1], None, "a split of 3 examples is too small for halves"),
             ([0, 0, 0, 1], None, "class 1 has a single example"),
             ([0, 0, 1, 2, 3], None, "class 1 has a single example"),
-            ([0, 1, 0, 2, 0, 1, 0, 1], [0, 0, 1, 1, 2, 2, 3, 3], "class 2 is missing in one half"),
         ],
     )
     def test_that_cannot_be_are_refused(self, labels: list[int], examples: list[int] | None, message: str) -> None:
         given = None if examples is None else torch.tensor(examples)
         with pytest.raises(BadInput, match=message):
-            halve(labelled(torch.tensor(labels), given), 1, 0)
+            check_halves(labelled(torch.tensor(labels), given), 1, 0)
+        check_halves(labelled(torch.tensor(labels), given), 0, 0)
         assert halve(labelled(torch.tensor(labels), given), 0, 0).shape == (0, len(labels))
+
+    def test_say_how_many_classes_of_tokens_are_missing_in_one(self) -> None:
+        rows = labelled(torch.tensor([0, 1, 0, 2, 0, 1, 0, 1]), torch.arange(4).repeat_interleave(2))
+        with pytest.warns(Caution, match="of 3 classes up to 1 are missing in one half"):
+            check_halves(rows, 1, 0)
+        assert halve(rows, 1, 0).shape == (1, 8)
 
 
 def follow(members: int, cost: object) -> list[int]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from lossatlas.ensembles.averaged import AveragedClasses, list_blocks, start_average
 from lossatlas.ensembles.crossing import Crossed, choose_orders, cross_given, cross_greedy, measure
 from lossatlas.ensembles.diversity import measure_diversity
-from lossatlas.ensembles.halves import halve
+from lossatlas.ensembles.halves import check_halves, halve
 from lossatlas.ensembles.layout import Layout
 from lossatlas.ensembles.predictions import CLASSES, Predictions
 from lossatlas.ensembles.reliability import Reliability
@@ -75,6 +75,7 @@ class _Scoring:
         self.sampling = Sampling(rows, predictions.examples, settings.bins, settings.bootstrap, settings.seed)
         if self.sampling.examples < 2:
             raise BadInput("one example has no standard error; expected two examples or more in the split")
+        check_halves(predictions.rows, settings.halvings, settings.seed)
         self.halves = halve(predictions.rows, settings.halvings, settings.seed)
         self.greedy = InEnsemble.GREEDY in settings.orders and settings.halvings > 0
         parts = {"given": True, "greedy": self.greedy, "pairs": settings.pairs}

@@ -13,7 +13,7 @@ import xarray as xr
 
 from lossatlas.engine import Plan
 from lossatlas.ensembles.gathering import find_rows, gather_predictions
-from lossatlas.ensembles.halves import halve
+from lossatlas.ensembles.halves import check_halves
 from lossatlas.ensembles.members import Cost, add_costs
 from lossatlas.ensembles.predictions import Predictions
 from lossatlas.ensembles.scoring import score_ensemble
@@ -61,7 +61,7 @@ class EnsembleEvaluation:
         )  # fmt: skip
         if len(torch.unique(self.rows.examples)) < 2:
             raise BadInput("one example has no standard error; expected two examples or more in the split")
-        halve(self.rows, config.halvings, config.halving_seed)  # refuses examples that cannot be halved, before work
+        check_halves(self.rows, config.halvings, config.halving_seed)  # before work
 
     @property
     def plans(self) -> list[Plan]:
