@@ -37,6 +37,8 @@ from lossatlas.files.reading import parse_json
 from lossatlas.files.stores import MARKS
 
 __all__ = [
+    "AVERAGED_FROM",
+    "AVERAGE_RANK",
     "AXES",
     "CLASSES",
     "COMPANION",
@@ -94,6 +96,12 @@ __all__ = [
 
 AXES = ("u", "v", "w")
 """The names of the first three axes of pictures and affine charts; the fourth is ``x3``, the fifth ``x4``."""
+
+AVERAGED_FROM = 0.75
+"""The share of a training after which its weights are averaged, unless stated, as in Izmailov et al. 2018."""
+
+AVERAGE_RANK = 20
+"""How many deviations from a running mean are held, unless stated, as in Maddox et al. 2019."""
 
 TARGET = "target"
 """The variable of the requested picture."""

@@ -13,21 +13,25 @@ from lossatlas.files.reading import check_path
 __all__ = ["MemberSpec", "NetworkSpec"]
 
 KEY, STEP = "#", "@"
+KIND = re.compile(r"[a-z_]+(?::.*)?", re.DOTALL)
+"""What follows the sign where it is not a step: ``swa``, ``ema:0.9``."""
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """The network that ``FILE``, ``FILE#KEY``, ``RUN`` or ``RUN@STEP`` names.
+    """The network that ``FILE``, ``FILE#KEY``, ``RUN``, ``RUN@STEP`` or ``RUN@AVERAGE`` names.
 
     Attributes:
         path: The file, the folder or the run.
         key: The dotted path of one of several networks in the file; None where none is chosen.
         step: The step of a snapshot, in digits; empty for the final weights.
+        average: An average of the weights of a training, such as ``swa`` or ``ema:0.9``; empty where none is named.
     """
 
     path: Path
     key: str | None = None
     step: str = ""
+    average: str = ""
 
     @classmethod
     def parse(cls, spec: str) -> Self:
@@ -37,15 +41,17 @@ class NetworkSpec:
             BadInput: the system cannot say whether there is such a path.
 
         >>> NetworkSpec.parse("weights.pt#model_ema")
-        NetworkSpec(path=PosixPath('weights.pt'), key='model_ema', step='')
-        >>> NetworkSpec.parse("runs/a@100").step
-        '100'
+        NetworkSpec(path=PosixPath('weights.pt'), key='model_ema', step='', average='')
+        >>> NetworkSpec.parse("runs/a@100").step, NetworkSpec.parse("runs/a@ema:0.9").average
+        ('100', 'ema:0.9')
         """
         places = [place for place, sign in enumerate(spec) if sign == KEY]
         run, at, step = spec.rpartition(STEP)
         found = [cls(Path(spec))]
         if at and step.isdecimal():
             found.append(cls(Path(run), step=step))
+        elif at and run and KIND.fullmatch(step):
+            found.append(cls(Path(run), average=step))
         # File names may contain the sign, too.
         found += [cls(Path(spec[:place]), key=spec[place + 1 :]) for place in reversed(places)]
         chosen = next((one for one in found if os.path.lexists(one.path)), found[min(1, len(found) - 1)])

@@ -2,11 +2,10 @@
 
 from lossatlas.averages.exponential import ExponentialAverage
 from lossatlas.averages.files import Averages, encode_averages, read_averages
-from lossatlas.averages.moments import KEPT, RANK, RUNNING, Moments
+from lossatlas.averages.moments import KEPT, RUNNING, Moments
 
 __all__ = [
     "KEPT",
-    "RANK",
     "RUNNING",
     "Averages",
     "ExponentialAverage",

@@ -12,11 +12,10 @@ from torch import Tensor
 from lossatlas.describing import count_things, write_repr
 from lossatlas.errors import BadInput
 from lossatlas.files.tensors import check_alike
+from lossatlas.schema import AVERAGE_RANK
 
-__all__ = ["KEPT", "RANK", "RUNNING", "Moments", "check_vector"]
+__all__ = ["KEPT", "RUNNING", "Moments", "check_vector"]
 
-RANK = 20
-"""How many deviations are held by default, as in Maddox et al. 2019."""
 LEAST = 2
 """The fewest vectors that an average is made of."""
 RUNNING = "running moments"
@@ -45,7 +44,7 @@ class Moments:
     ([3.0, 1.0], [4.67, 2.0], [[0.5, 0.0], [3.0, 2.0]])
     """
 
-    def __init__(self, rank: int = RANK) -> None:
+    def __init__(self, rank: int = AVERAGE_RANK) -> None:
         if rank < 0:
             raise BadInput(f"{rank} is not a rank; expected 0 or a positive number")
         self.rank = rank
@@ -66,7 +65,7 @@ class Moments:
         return f"{count_things(self.count, 'vector')}{size}, rank {len(self._deviations)}, {self.source}"
 
     @classmethod
-    def of(cls, vectors: Iterable[Tensor], rank: int = RANK) -> Self:
+    def of(cls, vectors: Iterable[Tensor], rank: int = AVERAGE_RANK) -> Self:
         """The moments of vectors (n,) that were kept, in their order.
 
         Raises:

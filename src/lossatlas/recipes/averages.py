@@ -6,26 +6,28 @@ from pathlib import Path
 
 import torch
 
-from lossatlas.averages import RANK, Averages, ExponentialAverage, Moments, read_averages
+from lossatlas.averages import Averages, ExponentialAverage, Moments, read_averages
 from lossatlas.describing import count_things
 from lossatlas.errors import BadInput
-from lossatlas.recipes.networks import bring_module
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.rundir import AVERAGES, MODEL
+from lossatlas.schema import AVERAGE_RANK, AVERAGED_FROM
 from lossatlas.training import Trajectory
+from lossatlas.training.start import load_start
 from lossatlas.training.weight_trajectory import WeightTrajectory
 from lossatlas.weights import WeightSpace
 from lossatlas.weights.files import load_state
+from lossatlas.weights.loading import check_finite_values
 
-__all__ = ["BEGIN", "load_exponential", "load_moments", "place_end"]
+__all__ = ["load_exponential", "load_moments", "place_end"]
 
-BEGIN = 0.75
-"""The share of the steps after which snapshots count, by default."""
 DECAY = 0.9
 """The decay per snapshot of an exponential average of snapshots, by default."""
 
 
-def load_moments(run: Path, space: WeightSpace, rank: int = RANK, begin: float = BEGIN) -> tuple[Moments, str]:
+def load_moments(
+    run: Path, space: WeightSpace, rank: int = AVERAGE_RANK, begin: float = AVERAGED_FROM
+) -> tuple[Moments, str]:
     """Load the moments of a training's weights: those that it collected, or else those of its late snapshots.
 
     Args:
@@ -51,7 +53,7 @@ def load_moments(run: Path, space: WeightSpace, rank: int = RANK, begin: float =
 
 
 def load_exponential(
-    run: Path, space: WeightSpace, decay: float | None = None, begin: float = BEGIN
+    run: Path, space: WeightSpace, decay: float | None = None, begin: float = AVERAGED_FROM
 ) -> tuple[ExponentialAverage, str]:
     """Load the exponential average of a training's weights: its own, or else that of its late snapshots.
 
@@ -98,10 +100,14 @@ def place_end(run: Path, base: ProblemRecipe) -> tuple[str, ...]:
     Raises:
         BadInput: the network does not fit.
     """
+    module = base.problem.module
     if (run / MODEL).is_file():
-        return bring_module(str(run), base)
+        notes = load_state(module, load_start(str(run)), f"checkpoint {run}")
+        for name, parameter in module.named_parameters():
+            check_finite_values(name, parameter, f"checkpoint {run}")
+        return notes
     if snapshots := Trajectory.of(run).snapshots:
-        load_state(base.problem.module, snapshots[-1].state(), f"the end of {run}")
+        load_state(module, snapshots[-1].state(), f"the end of {run}")
     return ()
 
 

@@ -190,8 +190,9 @@ def change_paths(name: str, value: Any, change: Callable[[str], str]) -> Any:
 
 
 def _with_network(spec: str, change: Callable[[str], str]) -> str:
-    """Return ``RUN@STEP`` or ``FILE#KEY`` with its path changed."""
+    """Return ``RUN@STEP``, ``RUN@AVERAGE`` or ``FILE#KEY`` with its path changed."""
     named = NetworkSpec.parse(spec)
-    more = len(f"@{named.step}") if named.step else len(f"#{named.key}") if named.key is not None else 0
+    place = named.step or named.average
+    more = len(f"@{place}") if place else len(f"#{named.key}") if named.key is not None else 0
     path = spec[: len(spec) - more]
     return change(path) + spec[len(path) :]

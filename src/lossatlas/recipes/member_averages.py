@@ -1,33 +1,16 @@
-"""Averages of a training as members of an ensemble."""
+"""What averages of a training do not say: the rest of its last network, and statistics."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from lossatlas.engine.buffers_policy import find_normalisation_layers
-from lossatlas.ensembles.members import Gathered, Members
 from lossatlas.recipes.averages import place_end
-from lossatlas.recipes.effort import find_cost
 from lossatlas.recipes.networks import copy_state, keep_module
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.types import Params
 
-__all__ = ["describe_statistics", "load_last", "take_average"]
-
-
-def take_average(place: str, name: str, weights: Tensor, note: str, base: ProblemRecipe) -> Members:
-    """Take an average (n,) of a training's weights as a member, whose running statistics are re-estimated."""
-    return Members(
-        chart=Gathered(weights.to(base.space.vector_of(base.problem.module))[None]),
-        coords=torch.zeros(1, 1, dtype=torch.float64),
-        names=(f"{Path(place).name}@{name}",),
-        state=load_last(place, base),
-        costs=(find_cost(place),),
-        notes=(note, *describe_statistics(base)),
-    )
+__all__ = ["describe_statistics", "load_last"]
 
 
 def load_last(place: str, base: ProblemRecipe) -> Params:

@@ -6,13 +6,15 @@ import re
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+from torch import Tensor
+
 from lossatlas.ensembles.members import Members
 from lossatlas.errors import BadInput
 from lossatlas.recipes.ensemble_config import EnsembleConfig
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.registry import Registry
 
-__all__ = ["MEMBER_KINDS", "ListedKind", "MemberKind", "PointsKind", "parse_number"]
+__all__ = ["MEMBER_KINDS", "AverageKind", "ListedKind", "MemberKind", "PointsKind", "parse_number"]
 
 
 class MemberKind(ABC):
@@ -37,6 +39,29 @@ class ListedKind(MemberKind):
 
         Raises:
             BadInput: the run has none, or the argument is not valid.
+        """
+
+
+class AverageKind(ListedKind):
+    """An average of the weights of a training: a network that ``RUN@KIND`` names wherever networks are named."""
+
+    def list_networks(self, place: str, argument: str) -> list[str]:
+        return [f"{place}@{MEMBER_KINDS.name_of(self)}{':' * bool(argument)}{argument}"]
+
+    @abstractmethod
+    def average(self, place: str, argument: str, base: ProblemRecipe) -> tuple[Tensor, str]:
+        """Average the weights.
+
+        Args:
+            place: the path of the run, or of the folder of a trajectory or of averages.
+            argument: what follows the colon; may be empty.
+            base: the problem.
+
+        Returns:
+            The average (n,), float64, and a note that names what it is made of: running moments or kept snapshots.
+
+        Raises:
+            BadInput: the training has none, or the argument is not valid.
         """
 
 

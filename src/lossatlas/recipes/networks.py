@@ -17,7 +17,9 @@ from lossatlas.describing import count_things, join_words, write_repr
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import resolve_path
 from lossatlas.problem import Problem
+from lossatlas.recipes.averaged import place_average
 from lossatlas.recipes.problem import ProblemRecipe
+from lossatlas.specs import NetworkSpec
 from lossatlas.training.start import load_start
 from lossatlas.types import Params
 from lossatlas.weights import WeightSpace
@@ -118,8 +120,10 @@ def load_networks(
     """Load networks as points of one weight space.
 
     Args:
-        specs: files of weights, networks in them as ``FILE#KEY``, runs, snapshots as ``RUN@STEP``, or names of networks
-            that the problem has in memory.
+        specs: files of weights, networks in them as ``FILE#KEY``, runs, snapshots as ``RUN@STEP``, averages of the
+            weights of a training as ``RUN@swa`` or ``RUN@ema:DECAY``, or names of networks that the problem has in
+            memory. An average has what is not averaged from the end of its training, and running statistics that are
+            re-estimated on examples of the train split.
         base: the recipe of the problem, such as :attr:`OpenedRun.base`; its module keeps its weights.
         transforms: transformations that are applied to all networks together, in order.
         called: the word for a network in messages.
@@ -146,8 +150,11 @@ def load_networks(
     module, found, notes = base.problem.module, [], list[str]()
     with keep_module(module):
         for spec, name in zip(specs, shorten_paths(specs), strict=True):
-            state = base.networks[spec] if spec in base.networks else load_start(spec)
-            notes += load_state(module, state, f"{called} {spec}")
+            if spec not in base.networks and (named := NetworkSpec.parse(spec)).average:
+                notes += place_average(named, base)
+            else:
+                state = base.networks[spec] if spec in base.networks else load_start(spec)
+                notes += load_state(module, state, f"{called} {spec}")
             check_finite(module, f"{called} {spec}")
             found.append(NetworkState(name, copy_state(module)))
         notes += _check_what_is_held(found, base)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -31,7 +32,7 @@ from lossatlas.recipes.spectra_config import SpectraConfig
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.recipes.train_config import TrainConfig
 from lossatlas.rundir import CHART, MODEL, SUMMARY, SURVEY, RunDirectory
-from lossatlas.schema import RANDOM_DIRECTIONS
+from lossatlas.schema import AVERAGED_FROM, RANDOM_DIRECTIONS
 from lossatlas.specs import NetworkSpec
 
 if TYPE_CHECKING:
@@ -300,6 +301,7 @@ class OpenedRun:
             if not (self.path / MODEL).is_file():
                 raise self._lack("network", "train it again")
             return bring_module(str(self.path), base)
+        base = replace(base, average_from=getattr(self.config, "average_from", AVERAGED_FROM))
         stored = self.find_settings({"checkpoint", "trajectory", "posterior"})
         several = next((name for name in ("between", "networks") if stored.get(name)), None)
         between: list[Any] = stored[several] if several else [None]

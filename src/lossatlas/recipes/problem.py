@@ -23,7 +23,8 @@ from lossatlas.problem import Problem
 from lossatlas.provenance import DATA
 from lossatlas.recipes.base import ProblemConfig
 from lossatlas.recipes.options import check_options
-from lossatlas.recipes.shared_config import EvaluationConfig
+from lossatlas.recipes.shared_config import EvaluationConfig, SamplesConfig
+from lossatlas.schema import AVERAGED_FROM
 from lossatlas.streams import make_generator
 from lossatlas.types import Params
 from lossatlas.weights import WeightSpace
@@ -55,6 +56,7 @@ class ProblemRecipe:
         train: The training examples, on the device.
         device: The device on which networks are evaluated.
         networks: Parameters and buffers of networks in memory, by name.
+        average_from: The share of a training's steps after which snapshots belong to averages of its weights.
     """
 
     problem: Problem
@@ -63,6 +65,7 @@ class ProblemRecipe:
     train: Split
     device: torch.device
     networks: Mapping[str, Params] = field(default_factory=dict)
+    average_from: float = AVERAGED_FROM
 
     def take_examples(self, examples: str, splits: Iterable[str]) -> dict[str, Split]:
         """Take the examples of splits that are evaluated, on the device.
@@ -121,6 +124,7 @@ def build_problem(config: ProblemConfig, splits: tuple[str, ...] = ()) -> Proble
         data=data,
         train=data.train.to(device),
         device=device,
+        average_from=config.average_from if isinstance(config, SamplesConfig) else AVERAGED_FROM,
     )
 
 

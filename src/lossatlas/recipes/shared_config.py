@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 from lossatlas.bounds import BelowOne, Count, CountOrZero, NotNegative, Positive, Seed, StepCount, ToInfinity
 from lossatlas.errors import BadInput
 from lossatlas.recipes.base import AUTO, Config, Options, check_count, check_named_once
+from lossatlas.schema import AVERAGE_RANK, AVERAGED_FROM
 
 __all__ = [
     "AveragesConfig",
@@ -37,7 +38,7 @@ class CheckpointConfig(Config):
 
     checkpoint: str | None = None
     """Trained network at the origin of the chart: a file of weights, FILE#KEY for one of several networks in a file, a
-    run of lossatlas train, or RUN@STEP for a snapshot of one."""
+    run of lossatlas train, RUN@STEP for a snapshot of one, or RUN@swa, RUN@ema for averages of its weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ class BetweenConfig(Config):
 
     between: tuple[str, ...] = ()
     """Networks to connect, or to survey between, two or more in order: files of weights, FILE#KEY for one of several
-    networks in a file, runs of lossatlas train, or RUN@STEP."""
+    networks in a file, runs of lossatlas train, RUN@STEP, or averages RUN@swa, RUN@ema."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +79,9 @@ class TrajectoryConfig(Config):
 class AveragesConfig(Config):
     """Which weights are averaged, and how much is known of how they vary."""
 
-    average_from: BelowOne = 0.75
+    average_from: BelowOne = AVERAGED_FROM
     """Fraction of all steps after which weights belong to the average, or snapshots where no averages were recorded."""
-    average_rank: CountOrZero = 20
+    average_rank: CountOrZero = AVERAGE_RANK
     """Largest number of deviations from the running mean that are held or taken, each as large as the network."""
 
 

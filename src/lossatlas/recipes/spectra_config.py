@@ -34,7 +34,7 @@ class MeasuredConfig(TrajectoryConfig, ProblemConfig):
 
     networks: tuple[str, ...] = ()
     """Networks to measure, each by itself: files of weights, FILE#KEY for one of several networks in a file, runs of
-    lossatlas train, or RUN@STEP; they can be named right after the verb."""
+    lossatlas train, RUN@STEP, or averages RUN@swa, RUN@ema; they can be named right after the verb."""
 
 
 @dataclass(frozen=True, kw_only=True)

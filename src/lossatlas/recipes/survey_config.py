@@ -21,6 +21,7 @@ from lossatlas.recipes.shared_config import (
     TrajectoryConfig,
 )
 from lossatlas.schema import MOST_TILE_POINTS, TILE_POINTS
+from lossatlas.specs import NetworkSpec
 
 __all__ = ["SurveyConfig"]
 
@@ -142,8 +143,9 @@ class SurveyConfig(MetricsConfig, AxesConfig, SiteConfig):
             for name in ("normalize", "ignore", "direction_seed"):
                 if self._is_stated(name):
                     raise BadInput(f"{name} means nothing for directions that are not random; leave it out")
+        averages = any(NetworkSpec.parse(each).average for each in (self.checkpoint, *self.between) if each)
         for name in ("samples", "sample_seed", "average_from", "average_rank") if not self.posterior else ():
-            if self._is_stated(name):
+            if self._is_stated(name) and not (averages and name == "average_from"):
                 raise BadInput(f"{name} means nothing without a posterior; leave it out, or name one with --posterior")
         if self.at and self._is_stated("grid"):
             raise BadInput("at gives all coordinates of a grid; leave out the grid")

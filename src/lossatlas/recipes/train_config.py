@@ -29,8 +29,8 @@ class TrainConfig(AveragesConfig, EvalBatchConfig, OptimizerConfig, ProblemConfi
     """Number of epochs, which may be fractional."""
 
     init_from: str | None = None
-    """Weights to start from: a file, FILE#KEY for one of several networks in a file, a run, or RUN@STEP for a snapshot
-    of one; by default the initialisation of the model."""
+    """Weights to start from: a file, FILE#KEY for one of several networks in a file, a run, RUN@STEP for a snapshot of
+    one, or RUN@swa, RUN@ema for averages of its weights; by default the initialisation of the model."""
     init_gain: Positive = 1.0
     """Factor of the initial weights (of matrices and kernels; vectors such as biases stay as they are)."""
 

@@ -11,20 +11,19 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lossatlas.averages import RANK, Averages, ExponentialAverage, Moments, encode_averages, read_averages
+from lossatlas.averages import Averages, ExponentialAverage, Moments, encode_averages, read_averages
 from lossatlas.bounds import Tally
 from lossatlas.describing import count_things, write_repr
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import check_path, convert
 from lossatlas.files.writing import CONTINUE, write_atomically
 from lossatlas.rundir import AVERAGES
+from lossatlas.schema import AVERAGE_RANK, AVERAGED_FROM
 from lossatlas.training.thinning import Thinning
 from lossatlas.weights import WeightSpace
 
-__all__ = ["BEGIN", "AverageRecorder", "Averaging", "parse_averaging"]
+__all__ = ["AverageRecorder", "Averaging", "parse_averaging"]
 
-BEGIN = 0.75
-"""The share of a training after which its weights are averaged, as in Izmailov et al. 2018."""
 MEMBERS = "members"
 """The choice of the steps with the lowest learning rates."""
 
@@ -45,8 +44,8 @@ class Averaging:
     """
 
     thinning: Thinning | None = Thinning(epochs=1)  # noqa: RUF009
-    begin: float = BEGIN
-    rank: int = RANK
+    begin: float = AVERAGED_FROM
+    rank: int = AVERAGE_RANK
     decay: float | None = None
 
     def __post_init__(self) -> None:
@@ -152,7 +151,7 @@ class AverageRecorder:
         *,
         begin: float = 0.0,
         total_steps: int | None = None,
-        rank: int = RANK,
+        rank: int = AVERAGE_RANK,
         decay: float | None = None,
         steps: Collection[int] | None = None,
         space: WeightSpace | None = None,

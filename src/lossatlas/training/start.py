@@ -29,6 +29,11 @@ def load_start(spec: str) -> Mapping[str, Tensor]:
     """
     named = NetworkSpec.parse(spec)
     path = named.path
+    if named.average:
+        raise BadInput(
+            f"{spec} is an average, whose statistics would have to be estimated; expected weights in a file: name a "
+            "run, a snapshot such as RUN@100, or a file"
+        )
     if named.step:
         return _snapshot(path, named.step)
     RunDirectory(path).check_format()
