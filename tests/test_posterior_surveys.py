@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from lossatlas.cli import main
 from lossatlas.exchange import FORMATS, open_survey
 from lossatlas.jobs.train import run_train
 from lossatlas.recipes import SurveyConfig, TrainConfig
-from lossatlas.recipes.averages import load_moments
+from lossatlas.recipes.averages import load_moments, place_end
+from lossatlas.recipes.problem import build_problem
 from lossatlas.rundir import AVERAGES
 from lossatlas.views import draw
 from lossatlas.views.report import sentence
@@ -154,6 +156,24 @@ def test_a_folder_of_averages_alone_is_surveyed_and_scored(
     assert found["test_loss"].std() > 0
     scored = ["ensemble", f"{tmp_path / 'mean'}@swag:2", f"--out={tmp_path / 'scores'}", *own, "--no_pictures"]
     assert main(scored) == 0, capsys.readouterr().err
+
+
+def test_a_folder_of_averages_alone_does_not_stand_for_what_it_lacks(tmp_path: Path) -> None:
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 4), torch.nn.Linear(4, 10))
+    module.register_buffer("mask", torch.ones(3))
+    recorder = la.AverageRecorder(tmp_path, space=la.WeightSpace(module, ["1.*"]))
+    for step in range(3):
+        module[1].weight.data += 0.1
+        recorder.record(module, step)
+    recorder.write()
+    problem, splits = la.Problem(module, la.CrossEntropy()), la.load_data("digits").splits
+    recipe = build_problem(SurveyConfig(posterior=str(tmp_path)))
+    for parameters, lacking in (("1.*", r"'2.bias'.*nor 2 more"), ("*", "'mask'")):
+        base = replace(recipe, problem=problem, train=splits["train"], space=la.WeightSpace(module, [parameters]))
+        with pytest.raises(la.BadInput, match=f"averages alone, and not {lacking}"):
+            place_end(tmp_path, base)
+    la.Trajectory(tmp_path).record(module, 3)
+    assert place_end(tmp_path, base) == ()
 
 
 def test_samples_are_tables_and_no_surfaces(tmp_path: Path) -> None:

@@ -15,7 +15,15 @@ from lossatlas.engine.private import Handed
 from lossatlas.registry import Registry
 from lossatlas.types import Params
 
-__all__ = ["BUFFERS", "BuffersPolicy", "EachPoint", "Prepared", "Shared", "find_normalisation_layers"]
+__all__ = [
+    "BUFFERS",
+    "BuffersPolicy",
+    "EachPoint",
+    "Prepared",
+    "Shared",
+    "find_normalisation_layers",
+    "list_statistics",
+]
 
 BUFFERS: Registry[type[BuffersPolicy]] = Registry("buffers policy", "lossatlas.engine.buffers")
 
@@ -99,3 +107,9 @@ def find_normalisation_layers(module: nn.Module) -> dict[str, _NormBase]:
     """Find the submodules with running statistics (batch and instance normalisation), by name."""
     parts = module.named_modules()
     return {name: part for name, part in parts if isinstance(part, _NormBase) and part.running_mean is not None}
+
+
+def list_statistics(module: nn.Module) -> set[str]:
+    """List the names of the running statistics of normalisation layers, which buffers policies handle."""
+    layers = [(prefix, layer) for prefix, layer in module.named_modules() if isinstance(layer, _NormBase)]
+    return {f"{prefix}.{name}" if prefix else name for prefix, layer in layers for name, _ in layer.named_buffers()}

@@ -8,6 +8,7 @@ import torch
 
 from lossatlas.averages import Averages, ExponentialAverage, Moments, read_averages
 from lossatlas.describing import count_things
+from lossatlas.engine.buffers_policy import list_statistics
 from lossatlas.errors import BadInput
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.rundir import AVERAGES, MODEL
@@ -16,7 +17,7 @@ from lossatlas.training import Trajectory
 from lossatlas.training.start import load_start
 from lossatlas.training.weight_trajectory import WeightTrajectory
 from lossatlas.weights import WeightSpace
-from lossatlas.weights.files import load_state
+from lossatlas.weights.files import collect_state, load_state
 from lossatlas.weights.loading import check_finite_values
 
 __all__ = ["load_exponential", "load_moments", "place_end"]
@@ -95,10 +96,10 @@ def place_end(run: Path, base: ProblemRecipe) -> tuple[str, ...]:
     """Load the last network of a training into the module of a problem; returns notes on its file.
 
     Averages are of the parameters that vary; what else a network needs (parameters that are held, masks) is taken from
-    the end of the training. A folder of averages alone has none, and leaves the module as it is.
+    the end of the training. A folder of averages alone has none, and serves where nothing else is needed.
 
     Raises:
-        BadInput: the network does not fit.
+        BadInput: the network does not fit, or there is none and the averages do not say all.
     """
     module = base.problem.module
     if (run / MODEL).is_file():
@@ -108,6 +109,14 @@ def place_end(run: Path, base: ProblemRecipe) -> tuple[str, ...]:
         return notes
     if snapshots := Trajectory.of(run).snapshots:
         load_state(module, snapshots[-1].state(), f"the end of {run}")
+        return ()
+    averaged = {name for entry in base.space.entries for name in entry.names}
+    if rest := sorted(collect_state(module).keys() - averaged - list_statistics(module)):
+        raise BadInput(
+            f"{run} holds averages alone, and not {rest[0]!r}, which is not averaged"
+            f"{f' (nor {len(rest) - 1} more)' if len(rest) > 1 else ''}; keep a snapshot beside them, such as the last "
+            "network, or name the run of the training"
+        )
     return ()
 
 

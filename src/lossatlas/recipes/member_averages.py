@@ -17,12 +17,12 @@ def load_last(place: str, base: ProblemRecipe) -> Params:
     """Load the network at the end of a training, which has what its average does not say.
 
     Args:
-        place: the path of a run, or of the folder of a trajectory or of averages; the latter has none, and the module
-            as it is stands for it.
+        place: the path of a run, or of the folder of a trajectory or of averages; the latter has none, and serves where
+            averages say all.
         base: the problem; its module keeps its weights.
 
     Raises:
-        BadInput: it does not fit the module.
+        BadInput: it does not fit the module, or there is none and it is needed.
     """
     with keep_module(base.problem.module):
         place_end(Path(place), base)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from lossatlas.describing import count_things, join_words, write_repr
+from lossatlas.engine.buffers_policy import list_statistics
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import resolve_path
 from lossatlas.problem import Problem
@@ -235,12 +235,6 @@ def _check_what_is_held(networks: Sequence[NetworkState], base: ProblemRecipe) -
 def _equal(one: Tensor, other: Tensor) -> bool:
     """Return whether two tensors are equal; NaN equals NaN."""
     return one.shape == other.shape and bool(((one == other) | ((one != one) & (other != other))).all())
-
-
-def list_statistics(module: nn.Module) -> set[str]:
-    """Return the names of the running statistics of normalisation layers, which buffers policies handle."""
-    layers = [(prefix, layer) for prefix, layer in module.named_modules() if isinstance(layer, _NormBase)]
-    return {f"{prefix}.{name}" if prefix else name for prefix, layer in layers for name, _ in layer.named_buffers()}
 
 
 def check_finite(module: nn.Module, source: str) -> None:
