@@ -119,6 +119,7 @@ class Fit:
         self.budget = budget
         self.steps = 0
         self.seconds = 0.0
+        self._passes = self._forward_passes = 0
         self.running: dict[str, float] = {}
         """Exponential moving averages of the reported numbers, over about 20 steps of the current stage."""
         self._remembered = 0
@@ -156,6 +157,15 @@ class Fit:
     def done(self) -> bool:
         """Return whether the budget is spent or the target is reached."""
         return self.progress >= 1 or self.reached_target
+
+    @property
+    def training_passes(self) -> int:
+        """Return how many examples went through a network forward and backward so far, counted for each network.
+
+        A forward pass alone, of which objectives that couple their points make one more, counts as a third: a backward
+        pass takes about twice the operations of a forward pass.
+        """
+        return round(self._passes + self._forward_passes / 3)
 
     @property
     def held_bytes(self) -> int:
@@ -206,6 +216,10 @@ class Fit:
             group["lr"] = group["base_lr"] * factor
         self._optimizer.step()
 
+        evaluated = len(coefficients) * self._batches.size
+        self._passes += evaluated
+        self._forward_passes += evaluated if sampled.coupled else 0
+
         report = sampled.report(pull.metrics)
         self._remember(report)
         self.seconds += time.perf_counter() - started
@@ -227,6 +241,8 @@ class Fit:
         scalars = {
             "steps": self.steps,
             "seconds": self.seconds,
+            "passes": self._passes,
+            "forward_passes": self._forward_passes,
             "running": self.running,
             "remembered": self._remembered,
             "objective": self.objective.state(),
@@ -246,6 +262,7 @@ class Fit:
         load_optimizer_state(self._optimizer, tensors, numbers.optimizer)
         self.chart.load_state_dict(chart)
         self.steps, self.seconds = numbers.steps, numbers.seconds
+        self._passes, self._forward_passes = numbers.passes, numbers.forward_passes
         self.running, self._remembered = numbers.running, numbers.remembered
         self.objective.restore(numbers.objective)
 
@@ -264,6 +281,8 @@ class _Numbers:
 
     steps: Tally
     seconds: Elapsed
+    passes: Tally
+    forward_passes: Tally
     running: dict[str, float]
     remembered: Tally
     objective: dict[str, Any]

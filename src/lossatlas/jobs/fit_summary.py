@@ -82,6 +82,7 @@ def summarise_descent(fit: Fit, survey_seconds: float) -> dict[str, Any]:
     return {
         "steps": fit.steps,
         "points_per_step": fit.objective.most_points,
+        "training_passes": fit.training_passes,
         "seconds": fit.seconds,
         "seconds_per_step": fit.seconds / max(1, fit.steps),
         "survey_seconds": survey_seconds,

@@ -10,6 +10,7 @@ from lossatlas.errors import BadInput
 from lossatlas.files.reading import Unreadable, resolve_path
 from lossatlas.recipes.connect_config import ConnectConfig
 from lossatlas.recipes.fit_config import FitConfig
+from lossatlas.recipes.inputs import list_networks
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.recipes.options import check_options
 from lossatlas.recipes.survey_config import SurveyConfig
@@ -20,6 +21,9 @@ from lossatlas.specs import NetworkSpec
 
 __all__ = ["find_cost", "measure_run"]
 
+UNTOLD = (BadInput, Unreadable, ValueError, KeyError, TypeError, ArithmeticError)
+"""The errors of records that cannot be read, which tell nothing."""
+
 
 def find_cost(spec: str) -> Cost:
     """Find what it cost to make a network: the training that it comes from, and what that started from.
@@ -28,40 +32,39 @@ def find_cost(spec: str) -> Cost:
         spec: the network, in a form that ``load_networks`` accepts.
 
     Returns:
-        The cost; unknown for a file that does not belong to a run.
+        The cost, of an average that of the whole training; unknown for a file that does not belong to a training.
     """
     try:
         named = NetworkSpec.parse(spec)
         path, step = named.path, int(named.step) if named.step else None
         if path.parent.name == MEMBERS and RunDirectory(path.parent.parent).is_run:
             run = OpenedRun(path.parent.parent)
-            return _measure_training(run, _find_member_step(run, path))
+            member = _find_member_step(run, path)
+            return _measure_training(run, member) if member is not None else Cost()
         if path.name in (SNAPSHOTS, MODEL):
             path = path.parent
         return _measure_training(OpenedRun(path), step) if RunDirectory(path).is_run else Cost()
-    except (BadInput, ValueError, KeyError, TypeError):  # a record that cannot be read tells nothing
+    except UNTOLD:
         return Cost()
 
 
 def measure_run(run: OpenedRun) -> Cost:
-    """Measure what it cost to make the chart of a run, with the networks that it started from.
+    """Measure what it cost to make the chart of a run, with all networks that it names.
 
     Returns:
-        The cost; unknown where the run does not record it.
+        The cost; unknown where the run does not record it, or that of a network that it names is not.
     """
     try:
         maker = run.maker
         config, own = maker.config, Cost({})
         if isinstance(config, FitConfig | ConnectConfig):
             summary = maker.summary
-            passes = int(summary["steps"]) * int(summary["points_per_step"]) * int(config.batch_size or 0)
-            own = Cost({str(resolve_path(maker.path)): Effort(int(summary["steps"]), passes)})
-        if isinstance(config, FitConfig | SurveyConfig) and config.checkpoint is not None:
-            return _join([own, find_cost(config.checkpoint)])
-        if isinstance(config, ConnectConfig | SurveyConfig):
-            return _join([own, *map(find_cost, config.between)])
-        return own
-    except (BadInput, Unreadable, ValueError, KeyError, TypeError):
+            effort = Effort(int(summary["steps"]), int(summary["training_passes"]))
+            own = Cost({str(resolve_path(maker.path)): effort})
+        elif not isinstance(config, SurveyConfig):
+            return Cost()
+        return _join([own, *map(find_cost, list_networks(config.flat()))])
+    except UNTOLD:
         return Cost()
 
 
@@ -75,12 +78,13 @@ def _measure_training(run: OpenedRun, step: int | None) -> Cost:
     return _join([own, find_cost(config.init_from)]) if config.init_from is not None else own
 
 
-def _find_member_step(run: OpenedRun, file: Path) -> int:
-    """Find the step of a member by the number in its name."""
+def _find_member_step(run: OpenedRun, file: Path) -> int | None:
+    """Find the step of a member by the number in its name; None where the run did not keep such a member."""
     config = run.config
-    assert isinstance(config, TrainConfig)
+    if not isinstance(config, TrainConfig):
+        return None
     schedule = SCHEDULES[config.schedule](**check_options("schedule", config.schedule, config.schedule_options))
-    return schedule.list_members(int(run.summary["steps"]))[int(file.stem)]
+    return dict(enumerate(schedule.list_members(int(run.summary["steps"])))).get(int(file.stem))
 
 
 def _join(costs: Iterable[Cost]) -> Cost:

@@ -14,7 +14,7 @@ from lossatlas.provenance import InputPlace
 from lossatlas.rundir import RunDirectory
 from lossatlas.specs import MemberSpec, NetworkSpec
 
-__all__ = ["NETWORKS", "change_paths", "find_inputs", "list_paths", "locate_inputs", "respell_inputs"]
+__all__ = ["NETWORKS", "change_paths", "find_inputs", "list_networks", "list_paths", "locate_inputs", "respell_inputs"]
 
 MEMBERS = "members"
 """The setting that names members of an ensemble, as in ``RUN@low:20``."""
@@ -167,6 +167,23 @@ def _paths(name: str, value: Any) -> list[str]:
 def list_paths(flat: Mapping[str, Any]) -> set[str]:
     """List the paths that a flat configuration names, whether or not they exist."""
     return {path for name, value in flat.items() for path in _paths(name, value)}
+
+
+def list_networks(flat: Mapping[str, Any]) -> list[str]:
+    """List the networks that a flat configuration names, those that directions lead to and bends start at as well.
+
+    >>> list_networks({"checkpoint": "runs/a@100", "directions": ["random", "towards:runs/b"], "model": "mlp"})
+    ['runs/a@100', 'runs/b']
+    """
+    found = []
+    for name, value in flat.items():
+        named = [each for each in (value if isinstance(value, list | tuple) else [value]) if isinstance(each, str)]
+        if name in NETWORKS:
+            found += named
+        elif name == "directions":
+            parts = (each.partition(":") for each in named)
+            found += [rest for prefix, _, rest in parts if prefix.strip() in PREFIXES and rest]
+    return found
 
 
 def change_paths(name: str, value: Any, change: Callable[[str], str]) -> Any:
