@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
+import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import lossatlas as la
 from lossatlas.cli.main import main
+from lossatlas.jobs.fit import run_fit
 from lossatlas.jobs.train import run_train
-from lossatlas.recipes import TrainConfig
+from lossatlas.recipes import CompareConfig, EnsembleConfig, FitConfig, SpectraConfig, SurveyConfig, TrainConfig
+from lossatlas.recipes.compare import build_compare
+from lossatlas.recipes.ensemble import build_ensemble
 from lossatlas.recipes.problem import build_problem, hash_data
+from lossatlas.recipes.spectra import build_spectra
+from lossatlas.recipes.survey import build_survey
 
 
 def numbered(count: int = 20) -> la.Dataset:
@@ -93,3 +101,67 @@ def test_a_split_that_nothing_is_held_out_for_is_refused(capsys: pytest.CaptureF
     assert main(["fit", "--holdout", "1347", "--out", str(tmp_path / "run")]) == 2
     assert "holdout is 1,347 of the 1,347 training examples of digits" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+SMALL: dict[str, Any] = {"model_options": {"hidden": (4,)}, "device": "cpu"}
+CHEAP: dict[str, Any] = {**SMALL, "splits": ("holdout",), "plan": "loop", "holdout": 200}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Networks that held out fewer, as many and more examples than are evaluated, and some that continue others."""
+    folder = tmp_path_factory.mktemp("trained")
+    for name, settings in {
+        "seen": {},
+        "some": {"holdout": 100},
+        "unseen": {"holdout": 200},
+        "more": {"holdout": 300},
+        "continued": {"holdout": 200, "init_from": str(folder / "seen")},
+        "branched": {"holdout": 200, "init_from": str(folder / "seen@0")},
+    }.items():
+        run_train(TrainConfig(**SMALL, epochs=1.0, snapshots="step:2", **settings), folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["seen", "some", "continued", "seen@4", "seen@swa", "seen/model.safetensors"])
+def test_networks_that_saw_the_held_out_examples_are_refused(trained: Path, tmp_path: Path, name: str) -> None:
+    refused = pytest.raises(la.BadInput, match=r"(seen|some) was trained on examples of the split holdout")
+    with refused:
+        build_survey(SurveyConfig(**CHEAP, checkpoint=str(trained / name), grid=(2,)))
+    with refused:
+        build_ensemble(EnsembleConfig(**CHEAP, members=(str(trained / "unseen"), str(trained / name))))
+    with refused:
+        build_spectra(SpectraConfig(**CHEAP, networks=(str(trained / name),), examples="50"))
+    build_survey(SurveyConfig(**{**CHEAP, "splits": ("test",)}, checkpoint=str(trained / name), grid=(2,)))
+
+
+@pytest.mark.parametrize("name", ["unseen", "more", "branched", "seen@0", "unseen@4", "unseen@swa"])
+def test_networks_that_did_not_are_evaluated(trained: Path, name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", la.Caution)
+        build_survey(SurveyConfig(**CHEAP, checkpoint=str(trained / name), grid=(2,)))
+
+
+def test_charts_trajectories_and_posteriors_of_them_are_refused(trained: Path, tmp_path: Path) -> None:
+    refused = pytest.raises(la.BadInput, match="was trained on examples of the split holdout")
+    for settings in ({"trajectory": str(trained / "seen")}, {"posterior": str(trained / "seen"), "samples": 2}):
+        with refused:
+            build_survey(SurveyConfig(**CHEAP, **settings))
+    with refused:
+        build_ensemble(EnsembleConfig(**CHEAP, members=(f"{trained / 'seen'}@swag:2",)))
+    with refused:
+        build_spectra(SpectraConfig(**CHEAP, trajectory=str(trained / "seen"), examples="50"))
+    plane = FitConfig(**SMALL, pattern="members:4", steps=2, examples="30", plan="loop", splits=("test",))
+    run_fit(plane, tmp_path / "plane", pictures=False)
+    with refused:
+        build_survey(SurveyConfig(**CHEAP, run=str(tmp_path / "plane")))
+    with refused:
+        build_ensemble(EnsembleConfig(**CHEAP, members=(f"{tmp_path / 'plane'}@low",)))
+    with refused:
+        build_compare(CompareConfig(runs=(str(trained / "unseen"), str(trained / "continued")), splits=("holdout",)))
+
+
+def test_networks_of_unknown_training_carry_a_warning(trained: Path, tmp_path: Path) -> None:
+    shutil.copy(trained / "unseen" / "model.safetensors", tmp_path / "found.safetensors")
+    with pytest.warns(la.Caution, match=r"found.safetensors does not belong to a run .* is not known"):
+        build_survey(SurveyConfig(**CHEAP, checkpoint=str(tmp_path / "found.safetensors"), grid=(2,)))

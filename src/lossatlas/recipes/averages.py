@@ -10,6 +10,7 @@ from lossatlas.averages import Averages, ExponentialAverage, Moments, read_avera
 from lossatlas.describing import count_things
 from lossatlas.engine.buffers_policy import list_statistics
 from lossatlas.errors import BadInput
+from lossatlas.recipes.held_out import check_held_out
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.rundir import AVERAGES, MODEL
 from lossatlas.schema import AVERAGE_RANK, AVERAGED_FROM
@@ -101,6 +102,7 @@ def place_end(run: Path, base: ProblemRecipe) -> tuple[str, ...]:
     Raises:
         BadInput: the network does not fit, or there is none and the averages do not say all.
     """
+    check_held_out(str(run), base)
     module = base.problem.module
     if (run / MODEL).is_file():
         notes = load_state(module, load_start(str(run)), f"checkpoint {run}")

@@ -18,6 +18,7 @@ from lossatlas.errors import BadInput
 from lossatlas.files.reading import resolve_path
 from lossatlas.problem import Problem
 from lossatlas.recipes.averaged import place_average
+from lossatlas.recipes.held_out import check_held_out
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.specs import NetworkSpec
 from lossatlas.training.start import load_start
@@ -150,6 +151,8 @@ def load_networks(
     module, found, notes = base.problem.module, [], list[str]()
     with keep_module(module):
         for spec, name in zip(specs, shorten_paths(specs), strict=True):
+            if spec not in base.networks:
+                check_held_out(spec, base)
             if spec not in base.networks and (named := NetworkSpec.parse(spec)).average:
                 notes += place_average(named, base)
             else:

@@ -291,6 +291,7 @@ class OpenedRun:
             BadInput: the network is missing, does not fit, or has changed since the run.
         """
         from lossatlas.recipes.averages import place_end
+        from lossatlas.recipes.held_out import check_held_out
         from lossatlas.recipes.networks import bring_module
         from lossatlas.training import Trajectory
         from lossatlas.training.weight_trajectory import WeightTrajectory
@@ -301,6 +302,7 @@ class OpenedRun:
             if not (self.path / MODEL).is_file():
                 raise self._lack("network", "train it again")
             return bring_module(str(self.path), base)
+        check_held_out(self, base)
         base = replace(base, average_from=getattr(self.config, "average_from", AVERAGED_FROM))
         stored = self.find_settings({"checkpoint", "trajectory", "posterior"})
         several = next((name for name in ("between", "networks") if stored.get(name)), None)

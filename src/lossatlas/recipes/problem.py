@@ -30,6 +30,7 @@ from lossatlas.types import Params
 from lossatlas.weights import WeightSpace
 
 __all__ = [
+    "HeldOut",
     "ProblemRecipe",
     "build_loss",
     "build_problem",
@@ -46,6 +47,21 @@ FEW = 8
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """Training examples that are held out, and evaluated.
+
+    Attributes:
+        data: The name of the data.
+        options: Its options.
+        count: The number of the examples.
+    """
+
+    data: str
+    options: Mapping[str, Any]
+    count: int
+
+
+@dataclass(frozen=True)
 class ProblemRecipe:
     """The objects of a problem; the module is on the CPU, batches are on the device.
 
@@ -56,6 +72,7 @@ class ProblemRecipe:
         train: The training examples, on the device.
         device: The device on which networks are evaluated.
         networks: Parameters and buffers of networks in memory, by name.
+        held_out: The training examples that are held out, where these are evaluated; None where they are not.
         average_from: The share of a training's steps after which snapshots belong to averages of its weights.
     """
 
@@ -65,6 +82,7 @@ class ProblemRecipe:
     train: Split
     device: torch.device
     networks: Mapping[str, Params] = field(default_factory=dict)
+    held_out: HeldOut | None = None
     average_from: float = AVERAGED_FROM
 
     def take_examples(self, examples: str, splits: Iterable[str]) -> dict[str, Split]:
@@ -124,6 +142,7 @@ def build_problem(config: ProblemConfig, splits: tuple[str, ...] = ()) -> Proble
         data=data,
         train=data.train.to(device),
         device=device,
+        held_out=HeldOut(config.data, config.data_options, config.holdout) if "holdout" in splits else None,
         average_from=config.average_from if isinstance(config, SamplesConfig) else AVERAGED_FROM,
     )
 

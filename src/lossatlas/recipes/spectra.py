@@ -22,6 +22,7 @@ from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.metrics.curvature import SpectralMetric
 from lossatlas.recipes.chart_recipe import ChartRecipe
+from lossatlas.recipes.held_out import check_held_out
 from lossatlas.recipes.metrics import make_curvature_settings, make_metrics
 from lossatlas.recipes.networks import NetworkState, check_finite, load_networks
 from lossatlas.recipes.problem import ProblemRecipe, build_problem, hash_data, hash_network
@@ -189,6 +190,7 @@ def _place(
         loaded.bring(module)
         hashes = {f"network {each.name}": fingerprint(sorted(each.state.items())) for each in loaded.networks}
         return loaded.networks, (), loaded.notes, hashes
+    check_held_out(config.trajectory, base)
     along = WeightTrajectory(Trajectory.of(Path(config.trajectory)), base.space)
     end = f"the end of {config.trajectory}"
     load_state(module, along.snapshots[-1].state(), end)

@@ -10,6 +10,7 @@ from lossatlas.directions import Around, make_directions
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.recipes.base import require
+from lossatlas.recipes.held_out import check_held_out
 from lossatlas.recipes.networks import check_finite
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.site import Box, Network, SiteKind, SurveyedTrajectory, SurveySite
@@ -38,6 +39,7 @@ class AlongTrajectory(SiteKind):
                 "a trajectory is shown in one plane; leave out the repeats, or survey its end as a checkpoint"
             )
         folder = require(config.trajectory)
+        check_held_out(folder, base)
         trajectory = WeightTrajectory(Trajectory.of(Path(folder)), base.space)
         end = f"the end of {folder}"
         load_state(base.problem.module, trajectory.snapshots[-1].state(), end)
