@@ -82,7 +82,24 @@ def describe_paired(run: Run, name: str) -> str:
     return f"{found['nll']:+.4f} ± {found[STANDARD_ERROR.of('nll')]:.4f}"
 
 
-def draw_ways(ways: Mapping[str, xr.Dataset], out: Path, kinds: Sequence[str] = ("score", "cost")) -> list[str]:
-    """Draw several ensembles together; returns the Markdown that shows the pictures."""
-    pictures = draw(ways, list(kinds), Style())
+def draw_ways(
+    ways: Mapping[str, tuple[Run, int | None]], out: Path, kinds: Sequence[str] = ("score", "cost")
+) -> list[str]:
+    """Draw several ensembles together, each up to the number of members that counts.
+
+    Args:
+        ways: by what a way is called a run, with the number of members that counts; None for all.
+        out: the directory of the pictures.
+        kinds: which of them.
+
+    Returns:
+        The Markdown that shows them.
+    """
+    pictures = draw({way: _cut(*found) for way, found in ways.items()}, list(kinds), Style())
     return [save(picture, out / f"{name}.png") for name, picture in pictures.items()]
+
+
+def _cut(run: Run, count: int | None) -> xr.Dataset:
+    """Read an ensemble up to a number of members; None for all."""
+    data = read_ensemble(run.path)
+    return data if count is None else data.sel({InEnsemble.COUNT: slice(None, count)})

@@ -75,7 +75,7 @@ class _Online(Study):
             for way, same in scored.items()
             for budget in range(BUDGETS)
         }
-        shown = draw_ways({way: read_ensemble(same[0].path) for way, same in scored.items()}, out)
+        shown = draw_ways({way: (same[0], None) for way, same in scored.items()}, out)
         head = ["way", *(f"accuracy (%) at {k + 1} B" for k in range(BUDGETS)), "published, VGG-16 on CIFAR-100"]
         return "\n\n".join([_judge(scored, sizes), write_table(head, rows), tabulate(ways), *shown]) + "\n"
 

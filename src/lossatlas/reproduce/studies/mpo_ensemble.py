@@ -27,7 +27,7 @@ CORRELATIONS = (0.0, 0.1, 0.3, 1.0)
 CELLS, BATCH = 8, 32
 """Members and examples of each step."""
 APART = "apart"
-"""The plane without the term whose scale is held, since a trained one falls to zero and makes all members one."""
+"""The plane without the term whose scale is held, since nothing keeps a trained one from falling to zero."""
 HOLDOUT = 5000
 SEEDS = 3
 CHANNELS, WIDER = (8, 32, 64), (14, 56, 111)
@@ -82,14 +82,32 @@ class _Planes(Study):
             ],
             "one network of 3 n": [(runs[f"wide-{seed}-test"], 1) for seed in range(SEEDS)],
         }
-        shown = draw_ways({way: read_ensemble(same[0][0].path) for way, same in ways.items()}, out)
+        shown = draw_ways({way: same[0] for way, same in ways.items()}, out)
+        apart = [
+            [name, *(write_spread([float(run.summary[key]) for run in same], 3) for key, same in found.items())]
+            for name, found in _list_distances(runs).items()
+        ]
+        spread = write_table(["plane", "scale at the end", "members disagree"], apart)
         steps = {
             "plane, λ = 0": _cost(runs, f"plane-{CORRELATIONS[0]}"),
             "plane, λ > 0": _cost(runs, *(f"plane-{weight}" for weight in CORRELATIONS if weight)),
             "one network of 3 n": _cost(runs, "wide"),
         }
         costs = write_table(["way", "ms per step"], [[name, f"{1e3 * seconds:.1f}"] for name, seconds in steps.items()])
-        return "\n\n".join([write_table(head, rows), _judge(ways, chosen), tabulate(ways), costs, *shown]) + "\n"
+        return (
+            "\n\n".join([write_table(head, rows), _judge(ways, chosen), tabulate(ways), spread, costs, *shown]) + "\n"
+        )
+
+
+def _list_distances(runs: Mapping[str, Run]) -> dict[str, dict[str, list[Run]]]:
+    """List by plane the runs whose summaries say how far apart its members are."""
+    return {
+        f"λ = {weight:g}" if isinstance(weight, float) else "λ = 0, scale held": {
+            "scale": [runs[f"plane-{weight}-{seed}"] for seed in range(SEEDS)],
+            "mean_disagreement": [runs[f"plane-{weight}-{seed}-test"] for seed in range(SEEDS)],
+        }
+        for weight in (*CORRELATIONS, APART)
+    }
 
 
 def _configure_plane(weight: float | str, seed: int, steps: int) -> FitConfig:
@@ -140,8 +158,7 @@ def _judge(ways: Mapping[str, list[tuple[Run, int | None]]], chosen: list[float]
     return (
         f"Negative log-likelihoods with a temperature on the test images. A decorrelated plane, with λ = "
         f"{', '.join(f'{weight:g}' for weight in chosen)} chosen on {HOLDOUT:,} held-out training images, has "
-        f"{write_spread(mine)}; {'; '.join(map(compare, others))}. Without the term a trained scale falls to zero, so "
-        "that all members are one network."
+        f"{write_spread(mine)}; {'; '.join(map(compare, others))}."
     )
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, final
 
-from lossatlas.exchange.ensemble import read_ensemble
 from lossatlas.recipes import Config, ConnectConfig, FitConfig, TrainConfig
 from lossatlas.reproduce.settings import copy_problem
 from lossatlas.reproduce.studies._ensembles import configure_scores, draw_ways, score_at, tabulate
@@ -116,7 +115,7 @@ class _Ways(Study):
             way: [(runs[f"{seed}-{name}-scores"], 1 if way in (SINGLE, SWA) else None) for seed in range(SEEDS)]
             for way, name in NAMES.items()
         }
-        shown = draw_ways({way: read_ensemble(same[0][0].path) for way, same in ways.items()}, out)
+        shown = draw_ways({way: same[0] for way, same in ways.items()}, out)
         return "\n\n".join([_judge(ways), tabulate(ways), *shown]) + "\n"
 
 
