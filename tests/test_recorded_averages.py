@@ -46,6 +46,31 @@ def test_moments_of_a_training_are_those_of_its_snapshots(average: str, begin: f
         assert torch.equal(torch.as_tensor(found), torch.as_tensor(wanted))
 
 
+@pytest.mark.parametrize("schedule", ["warm_restarts", "cyclic", "fge", "swa_cyclic"])
+def test_all_members_are_averaged_unless_a_beginning_is_stated(schedule: str, tmp_path: Path) -> None:
+    options = {"cycles": 4, "begin": 0.2} if schedule == "fge" else {"cycles": 4}
+    cycles = {"schedule": schedule, "schedule_options": options, "snapshots": "none", "average": "members"}
+    late = ("late", {"average_from": 0.7}, 2)
+    for name, stated, expected in (("all", {}, 4), *([late] if schedule == "fge" else [])):
+        run_train(TrainConfig(**SMALL, **cycles, **stated), tmp_path / name)
+        kept = sorted((tmp_path / name / "members").iterdir())
+        found = read_averages(tmp_path / name / AVERAGES, la.WeightSpace(la.MLP(hidden=(6,)).build((1, 8, 8), 10)))
+        assert found.moments.count == expected
+        assert len(kept) == 4
+    problem, _, examples = make_problem()
+    result = la.train(problem, examples, epochs=4, batch_size=16, schedule=Cyclic(cycles=4), averages="members")
+    assert result.averages.moments.count == 4
+
+
+def test_a_beginning_is_a_share_or_a_whole_step() -> None:
+    for begin in (1.0, 1.5):
+        with pytest.raises(la.BadInput, match="neither a share below 1 nor a whole number of steps"):
+            la.AverageRecorder(None, begin=begin)
+        with pytest.raises(la.BadInput, match="neither a share below 1 nor a whole number of steps"):
+            la.Averaging(begin=begin)
+    assert la.AverageRecorder(None, begin=1).first == 1
+
+
 def test_members_are_averaged_where_the_rate_is_lowest(tmp_path: Path) -> None:
     problem, space, examples = make_problem()
     result = la.train(

@@ -35,7 +35,8 @@ class Averaging:
     Args:
         thinning: by which steps the weights enter the moments, counted from the start; None takes them wherever the
             learning rate is lowest, as members of a cyclic schedule.
-        begin: from where on they count: below 1 a share of the training, otherwise a number of steps.
+        begin: from where on they count: below 1 a share of the training, otherwise a whole number of steps; by default
+            0.75, and 0 for members, of which the schedule chooses the first.
         rank: how many deviations from the running mean are held.
         decay: of the exponential average, per step; None makes none.
 
@@ -44,16 +45,22 @@ class Averaging:
     """
 
     thinning: Thinning | None = Thinning(epochs=1)  # noqa: RUF009
-    begin: float = AVERAGED_FROM
+    begin: float | None = None
     rank: int = AVERAGE_RANK
     decay: float | None = None
 
     def __post_init__(self) -> None:
-        AverageRecorder(None, self.thinning, begin=self.begin, total_steps=1, rank=self.rank, decay=self.decay)
+        AverageRecorder(None, self.thinning, begin=self.first, total_steps=1, rank=self.rank, decay=self.decay)
+
+    @property
+    def first(self) -> float:
+        """Return from where on vectors count: a share of the training below 1, otherwise a number of steps."""
+        usual = AVERAGED_FROM if self.thinning is not None else 0.0
+        return self.begin if self.begin is not None else usual
 
     def count(self, total_steps: int, epochs: float, members: Collection[int]) -> int:
         """Count the vectors that a training will average, about."""
-        first = self.begin * total_steps if self.begin < 1 else self.begin
+        first = self.first * total_steps if self.first < 1 else self.first
         if self.thinning is None:
             return sum(step >= first for step in members)
         every = self.thinning.steps or (self.thinning.epochs or 1.0) * total_steps / epochs
@@ -71,7 +78,7 @@ class Averaging:
             members: the numbers of steps after which the learning rate is lowest.
         """
         return AverageRecorder(
-            path, self.thinning, begin=self.begin, total_steps=total_steps, rank=self.rank, decay=self.decay,
+            path, self.thinning, begin=self.first, total_steps=total_steps, rank=self.rank, decay=self.decay,
             steps=members if self.thinning is None else None, space=space,
         )  # fmt: skip
 
@@ -122,7 +129,8 @@ class AverageRecorder:
         path: the folder in which :meth:`write` puts ``averages.safetensors``; None keeps averages in memory.
         thinning: the rule by which recorded steps enter the moments, counted from step 0; default all. The exponential
             average takes every recorded step.
-        begin: from where on recorded steps count: below 1 a share of ``total_steps``, otherwise a number of steps.
+        begin: from where on recorded steps count: below 1 a share of ``total_steps``, otherwise a whole number of
+            steps. The float 1.0, which could be meant as either, is refused.
         total_steps: the steps of the whole training, which a share needs.
         rank: how many deviations from the running mean are held, the last ones.
         decay: of the exponential average, per recorded step; None makes none.
@@ -160,6 +168,11 @@ class AverageRecorder:
             raise BadInput("averages are taken by steps or epochs; give a Thinning of one of these")
         if not 0 <= begin < math.inf:
             raise BadInput(f"{begin} is not where averages begin; expected a share in [0, 1), or a number of steps")
+        if isinstance(begin, float) and (begin == 1 or (begin > 1 and not begin.is_integer())):
+            raise BadInput(
+                f"averages begin at {begin}, which is neither a share below 1 nor a whole number of steps; give one of "
+                "these, as in begin=0.5 or begin=1"
+            )
         self.path = Path(path) if path is not None else None
         self.total_steps = total_steps
         """The steps of the whole training; may be set before the first one is recorded."""

@@ -98,8 +98,8 @@ def train(
         augment: augmentations of the images of each step's batch, applied in order.
         snapshots: the steps that are kept beside the first and the last: ``epoch``, ``epoch:N``, ``step:N``,
             ``distance:D`` or a :class:`~lossatlas.Thinning`; or ``none``.
-        averages: the steps whose weights are averaged from the last quarter on: ``epoch``, ``epoch:N``, ``step:N``,
-            ``members`` (where the learning rate is lowest), or an :class:`~lossatlas.Averaging`; or ``none``.
+        averages: the steps whose weights are averaged: ``epoch``, ``epoch:N``, ``step:N`` (in the last quarter),
+            ``members`` (all steps where the learning rate is lowest), or an :class:`~lossatlas.Averaging`; or ``none``.
         path: a folder without snapshots, in which they and the averages are kept; None keeps them in memory.
         on_step: a function that is called with the record of each step.
         progress: whether to show the progress; None shows it after two seconds, in a notebook or on a terminal.
