@@ -15,9 +15,11 @@ from lossatlas.jobs.connect import run_connect
 from lossatlas.jobs.curvature import run_curvature
 from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
-from lossatlas.recipes import ConnectConfig, SpectraConfig, SurveyConfig, TrainConfig
+from lossatlas.recipes import ConnectConfig, EnsembleConfig, SpectraConfig, SurveyConfig, TrainConfig
 from lossatlas.recipes.effort import find_cost
+from lossatlas.recipes.ensemble import build_ensemble
 from lossatlas.recipes.problem import build_problem
+from lossatlas.recipes.survey import build_survey
 from lossatlas.streams import make_generator
 from lossatlas.weights.files import read_checkpoint
 
@@ -161,3 +163,21 @@ def test_a_run_around_an_average_is_found_after_it_moved(there: Path, tmp_path: 
     assert torch.equal(
         opened.base.space.vector_of(opened.base.problem.module), opened.chart.points(torch.zeros(1, 2))[0]
     )
+
+
+@pytest.mark.parametrize(
+    ("buffers", "said"),
+    [
+        ("auto", "re-estimated at each on"),
+        ("reestimated", "re-estimated at each on"),
+        ("batch", "of the batch that is"),
+    ],
+)
+def test_the_note_on_samples_states_the_statistics_that_they_have(there: Path, buffers: str, said: str) -> None:
+    samples = build_ensemble(EnsembleConfig(**MODEL, members=("kept@swag:2",), buffers=buffers))
+    (note,) = [note for note in samples.notes if "statistics" in note]
+    assert said in note
+    site = build_survey(SurveyConfig(**MODEL, posterior="kept", samples=2, buffers=buffers, splits=("test",))).site
+    assert note in site.notes
+    network = build_ensemble(EnsembleConfig(**MODEL, members=("kept@swa", "kept"), buffers=buffers))
+    assert any("its own" in note for note in network.notes)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lossatlas.engine.buffers_policy import find_normalisation_layers
 from lossatlas.recipes.averages import place_end
+from lossatlas.recipes.base import AUTO
 from lossatlas.recipes.networks import copy_state, keep_module
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.types import Params
@@ -29,8 +30,18 @@ def load_last(place: str, base: ProblemRecipe) -> Params:
         return copy_state(base.problem.module)
 
 
-def describe_statistics(base: ProblemRecipe) -> tuple[str, ...]:
-    """Say that running statistics of an average are not known, and what they are estimated from."""
-    if not find_normalisation_layers(base.problem.module):
-        return ()
-    return ("running statistics of averages are not known: they are re-estimated on examples of the train split",)
+def describe_statistics(base: ProblemRecipe, buffers: str) -> tuple[str, ...]:
+    """Say that running statistics of samples are not known, and what they have in their place.
+
+    Args:
+        base: the problem.
+        buffers: the policy that is stated; auto re-estimates them.
+    """
+    found = {
+        AUTO: "they are re-estimated at each on examples of the train split",
+        "reestimated": "they are re-estimated at each on examples of the train split",
+        "batch": "each is normalised by the statistics of the batch that is evaluated",
+    }
+    if buffers not in found or not find_normalisation_layers(base.problem.module):
+        return ()  # other policies are refused where there are statistics
+    return (f"running statistics of samples are not known: {found[buffers]}",)

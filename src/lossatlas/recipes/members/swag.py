@@ -31,14 +31,14 @@ class _Swag(PointsKind):
 
     def find(self, place: str, argument: str, config: EnsembleConfig, base: ProblemRecipe) -> Members:
         count = parse_number(f"{place}@swag:{argument}", argument) or USUAL
-        moments, note = load_moments(Path(place), base.space, config.average_rank, config.average_from)
+        moments, note = load_moments(Path(place), base.space, config.average_rank, base.average_from)
         return Members(
             chart=Swag.of(moments, config.sample_seed),
             coords=torch.arange(count, dtype=torch.float64)[:, None],
             names=tuple(f"{Path(place).name} sample {k}" for k in range(count)),
             state=load_last(place, base),
             costs=(find_cost(place),) * count,
-            notes=(note, *describe_statistics(base)),
+            notes=(note, *describe_statistics(base, config.buffers)),
         )
 
 

@@ -8,7 +8,7 @@ from lossatlas.charts import Swag
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.recipes.averages import load_moments, place_end
-from lossatlas.recipes.base import AUTO, require
+from lossatlas.recipes.base import require
 from lossatlas.recipes.member_averages import describe_statistics
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.site import SiteKind, SurveySite
@@ -30,6 +30,6 @@ class OfPosterior(SiteKind):
         return SurveySite(
             chart=chart,
             boxes={},
-            notes=(*notes, note, *(describe_statistics(base) if config.buffers == AUTO else ())),
+            notes=(*notes, note, *describe_statistics(base, config.buffers)),
             fingerprints={"averages": fingerprint(sorted(chart.state_dict().items()))},
         )
