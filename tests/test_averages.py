@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,24 @@ def test_files_of_no_deviations_and_no_exponential_average_are_read(tmp_path: Pa
     found = read_averages(path, space)
     assert found.moments.deviations.shape == (0, space.size)
     assert found.exponential is None
+
+
+@pytest.mark.parametrize(
+    ("dtype", "held"),
+    [(torch.float64, torch.float64), (torch.float32, torch.float32), (torch.bfloat16, torch.float32)],
+)
+@pytest.mark.parametrize("rank", [0, 2])
+def test_deviations_and_samples_have_the_dtype_of_the_network(
+    dtype: torch.dtype, held: torch.dtype, rank: int, tmp_path: Path
+) -> None:
+    space = la.WeightSpace(nn.Linear(3, 2).to(dtype))
+    moments = la.Moments.of(make_vectors(5, space.size).to(dtype), rank)
+    again, path = la.Moments(rank), tmp_path / "averages.safetensors"
+    again.restore(*moments.state())
+    path.write_bytes(encode_averages(Averages(moments), space))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", la.Caution)  # which says that a rank of 0 is diagonal
+        for each in (moments, again, read_averages(path, space).moments):
+            assert each.deviations.dtype == held
+            assert each.deviations.shape == (rank, space.size)
+            assert la.Swag.of(each).points(torch.zeros(1, 1)).dtype == held

@@ -70,7 +70,7 @@ def encode_averages(averages: Averages, space: WeightSpace) -> bytes:
     if exponential is not None and exponential.count:
         tensors[EXPONENTIAL] = exponential.value
         told |= {"decay": exponential.decay, "updates": exponential.count}
-    plain = {name: value.cpu().contiguous() for name, value in tensors.items() if value.numel()}
+    plain = {name: value.cpu().contiguous() for name, value in tensors.items()}
     return save(plain, {METADATA: json.dumps(told)})
 
 

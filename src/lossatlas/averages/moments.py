@@ -56,6 +56,8 @@ class Moments:
         self._squares = torch.zeros(0, dtype=torch.float64)
         """The sum of squared deviations from the mean."""
         self._deviations: deque[Tensor] = deque(maxlen=rank)
+        self._dtype = torch.float32
+        """The dtype of deviations: that of the vectors, at least of 32 bits."""
 
     def __repr__(self) -> str:
         return write_repr(self, self._describe)
@@ -104,6 +106,7 @@ class Moments:
         check_vector(vector, len(self._sum) if self.count else None)
         wide = vector.detach().to(torch.float64, copy=True)
         if not self.count:
+            self._dtype = torch.promote_types(vector.dtype, torch.float32)
             self._sum, self._squares = torch.zeros_like(wide), torch.zeros_like(wide)
         else:
             # Welford's update in the form whose terms are squares, so that no variance becomes negative.
@@ -111,8 +114,7 @@ class Moments:
         self._sum += wide
         self.count += 1
         if self.rank:
-            held = torch.promote_types(vector.dtype, torch.float32)
-            self._deviations.append(wide.sub_(self._sum / self.count).to(held))
+            self._deviations.append(wide.sub_(self._sum / self.count).to(self._dtype))
 
     @property
     def mean(self) -> Tensor:
@@ -136,16 +138,17 @@ class Moments:
 
     @property
     def deviations(self) -> Tensor:
-        """The last deviations (K, n) from the mean up to each of them, the oldest first, at least in float32.
+        """The last deviations (K, n) from the mean up to each of them, the oldest first.
 
-        K is the rank, or the number of vectors where these are fewer.
+        They have the dtype of the first vector, but at least 32 bits. K is the rank, or the number of vectors where
+        these are fewer.
 
         Raises:
             BadInput: nothing was taken yet.
         """
         self._check_begun()
         if not self._deviations:
-            return torch.zeros(0, len(self._sum), device=self._sum.device)
+            return torch.zeros(0, len(self._sum), dtype=self._dtype, device=self._sum.device)
         return torch.stack(tuple(self._deviations))
 
     def _check_begun(self) -> None:
@@ -154,8 +157,7 @@ class Moments:
 
     def state(self) -> tuple[dict[str, Tensor], int]:
         """Tensors and the count, from which :meth:`restore` continues bit for bit."""
-        held = {"deviations": self.deviations} if self._deviations else {}
-        return {"sum": self._sum, "squares": self._squares, **held}, self.count
+        return {"sum": self._sum, "squares": self._squares, "deviations": self.deviations}, self.count
 
     def restore(self, tensors: Mapping[str, Tensor], count: int) -> None:
         """Continue from what :meth:`state` returned.
@@ -163,16 +165,15 @@ class Moments:
         Raises:
             ValueError: it is the state of other moments.
         """
-        held = tensors.get("deviations")
+        held = tensors.get("deviations", torch.empty(0))
         size, columns = tensors["sum"].shape if "sum" in tensors else (0,), min(count, self.rank)
         expected = {name: torch.empty(size, dtype=torch.float64, device="meta") for name in ("sum", "squares")}
-        if columns:
-            dtype = held.dtype if held is not None and held.is_floating_point() else torch.float32
-            expected["deviations"] = torch.empty(columns, *size, dtype=dtype, device="meta")
+        dtype = held.dtype if held.dtype in (torch.float32, torch.float64) else torch.float32
+        expected["deviations"] = torch.empty(columns, *size, dtype=dtype, device="meta")
         check_alike(tensors, expected)
-        self.count = count
+        self.count, self._dtype = count, dtype
         self._sum, self._squares = tensors["sum"].clone(), tensors["squares"].clone()
-        self._deviations = deque([] if held is None else [row.clone() for row in held], maxlen=self.rank)
+        self._deviations = deque([row.clone() for row in held], maxlen=self.rank)
 
 
 def check_vector(vector: Tensor, size: int | None) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from lossatlas.averages import Averages, ExponentialAverage, Moments, read_averages
 from lossatlas.describing import count_things
 from lossatlas.engine.buffers_policy import list_statistics
@@ -153,8 +151,8 @@ def _limit(moments: Moments, rank: int) -> Moments:
     tensors, count = moments.state()
     limited = Moments(rank)
     limited.source = moments.source
-    held: dict[str, torch.Tensor] = {} if not rank else {"deviations": tensors["deviations"][-rank:]}
-    limited.restore({"sum": tensors["sum"], "squares": tensors["squares"], **held}, count)
+    held = tensors["deviations"]
+    limited.restore({**tensors, "deviations": held[len(held) - min(rank, len(held)) :]}, count)
     return limited
 
 

@@ -37,6 +37,9 @@ class Swag(Chart):
     Sample k is a function of the seed and k alone, whatever is formed together with it. Nothing is trained, and running
     statistics of normalisation layers fit none of the samples: they are re-estimated at each.
 
+    Samples have the dtype of the deviations, which is that of the network, but at least 32 bits, to which the mean is
+    rounded once; engines compute networks of 16 bits in 32, so that nothing is rounded further.
+
     Args:
         mean: the mean of the iterates, (n,).
         variance: their variances, (n,), not negative.
