@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save
 from torch import Tensor, nn
 
 import lossatlas as la
 from lossatlas.averages import KEPT, RUNNING, Averages, encode_averages, read_averages
+from lossatlas.recipes.averages import load_moments
+from lossatlas.rundir import AVERAGES
 
 
 def make_vectors(count: int, size: int, seed: int = 0) -> Tensor:
@@ -153,3 +158,51 @@ def test_deviations_and_samples_have_the_dtype_of_the_network(
             assert each.deviations.dtype == held
             assert each.deviations.shape == (rank, space.size)
             assert la.Swag.of(each).points(torch.zeros(1, 1)).dtype == held
+
+
+TOLD = {"count": 3, "rank": 2, "source": RUNNING, "step": 3, "parameters": [["weight", [2, 3]], ["bias", [2]]]}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "told", "said"),
+    [
+        ({"more": torch.tensor(1.0)}, {}, "'more' is unknown"),
+        ({"mean": torch.tensor(1.0, dtype=torch.float64)}, {}, "'mean' is torch.float64 of shape"),
+        ({"mean": torch.zeros(8)}, {}, "'mean' is torch.float32"),
+        ({"deviations": torch.zeros(1, 8)}, {}, r"'deviations' is .* expected torch.float32 of shape \(2, 8\)"),
+        ({"deviations": torch.zeros(2, 8, dtype=torch.float16)}, {}, "'deviations' is torch.float16"),
+        ({"exponential": torch.zeros(8, dtype=torch.float64)}, {}, "'exponential' is unknown"),
+        ({}, {"decay": 0.5, "updates": 2}, "'exponential' is missing"),
+        ({"variance": torch.full((8,), -1.0, dtype=torch.float64)}, {}, "a variance is negative"),
+        ({"mean": torch.full((8,), torch.inf, dtype=torch.float64)}, {}, "not all finite"),
+        ({}, {"source": "\x1b[31mred"}, "source"),
+        ({}, {"parameters": [*TOLD["parameters"], ["bias", [2]]]}, "a parameter is named twice"),
+        ({}, {"rank": 2**70}, "rank"),
+        ({"exponential": torch.zeros(8, dtype=torch.float64)}, {"decay": 7.0}, "7.0 is not a decay"),
+    ],
+)  # fmt: skip
+def test_files_that_averages_do_not_have_are_refused_in_one_line(
+    tensors: dict[str, Tensor], told: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    whole = {name: torch.zeros(8, dtype=torch.float64) for name in ("mean", "variance")}
+    path, space = tmp_path / "averages.safetensors", la.WeightSpace(nn.Linear(3, 2))
+    path.write_bytes(save({**whole, "deviations": torch.zeros(2, 8)}, {"lossatlas": json.dumps(TOLD)}))
+    assert read_averages(path, space).moments.count == 3
+    content = {**whole, "deviations": torch.zeros(2, 8), **tensors}
+    path.write_bytes(save(content, {"lossatlas": json.dumps({**TOLD, **told})}))
+    with pytest.raises(la.BadInput, match=said) as refused:
+        read_averages(path, space)
+    assert str(refused.value).isprintable()
+
+
+def test_a_link_out_of_a_folder_is_not_followed(tmp_path: Path) -> None:
+    space = la.WeightSpace(nn.Linear(3, 2))
+    for folder in ("there", "here"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "there" / AVERAGES).write_bytes(
+        encode_averages(Averages(la.Moments.of(make_vectors(3, space.size))), space)
+    )
+    (tmp_path / "here" / AVERAGES).symlink_to(tmp_path / "there" / AVERAGES)
+    load_moments(tmp_path / "there", space)
+    with pytest.raises(la.BadInput, match="is a link that leads out of"):
+        load_moments(tmp_path / "here", space)

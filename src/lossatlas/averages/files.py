@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+import torch
 from safetensors.torch import save
 from torch import Tensor
 
@@ -14,7 +17,7 @@ from lossatlas.averages.moments import Moments
 from lossatlas.bounds import Tally
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import parse_json, tell_reason
-from lossatlas.files.tensors import read_tensors
+from lossatlas.files.tensors import check_alike, read_tensors
 from lossatlas.weights import WeightSpace
 
 __all__ = ["Averages", "encode_averages", "read_averages"]
@@ -44,7 +47,7 @@ class _Told:
 
     count: Tally
     rank: Tally
-    source: str
+    source: Literal["running moments", "kept snapshots"]
     step: Tally
     parameters: list[tuple[str, list[int]]]
     decay: float | None = None
@@ -93,28 +96,41 @@ def read_averages(path: Path, space: WeightSpace) -> Averages:
         raise _no_averages(path, error) from error
     _check_parameters(path, told, space)
     try:
+        _check_tensors(tensors, told, space.size)
         moments = Moments(told.rank)
         moments.source = told.source
         sums = {"sum": tensors["mean"] * told.count, "squares": tensors["variance"] * told.count}
-        moments.restore(sums | _part(tensors, "deviations"), told.count)
+        moments.restore({**sums, "deviations": tensors["deviations"]}, told.count)
         exponential = None
         if told.decay is not None:
             exponential = ExponentialAverage(told.decay)
             exponential.restore(tensors[EXPONENTIAL], told.updates)
-        lengths = {value.shape[-1] for value in tensors.values()}
-        if lengths != {space.size}:
-            raise ValueError(f"its vectors have lengths {sorted(lengths)}")
-        if not all(value.isfinite().all() for value in tensors.values()):
-            raise ValueError("its numbers are not all finite")
-        if (tensors["variance"] < 0).any():
-            raise ValueError("a variance is negative")
-    except (KeyError, ValueError) as error:
+    except ValueError as error:
         raise _no_averages(path, error) from error
     return Averages(moments, exponential, told.step)
 
 
-def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    return {name: tensors[name]} if name in tensors else {}
+def _check_tensors(tensors: Mapping[str, Tensor], told: _Told, size: int) -> None:
+    """Refuse tensors that averages of a network of a size do not have.
+
+    Raises:
+        ValueError: a name, a shape or a dtype is another one, or a number cannot be one of averages.
+    """
+    held = tensors.get("deviations", torch.empty(0)).dtype
+    shapes = {"mean": (size,), "variance": (size,), "deviations": (min(told.count, told.rank), size)}
+    shapes |= {EXPONENTIAL: (size,)} if told.decay is not None else {}
+    dtypes = {"deviations": held if held == torch.float64 else torch.float32}
+    check_alike(
+        tensors,
+        {
+            name: torch.empty(shape, dtype=dtypes.get(name, torch.float64), device="meta")
+            for name, shape in shapes.items()
+        },
+    )
+    if not all(value.isfinite().all() for value in tensors.values()):
+        raise ValueError("its numbers are not all finite")
+    if (tensors["variance"] < 0).any():
+        raise ValueError("a variance is negative")
 
 
 def _list_parameters(space: WeightSpace) -> list[tuple[str, list[int]]]:
@@ -127,6 +143,8 @@ def _check_parameters(path: Path, told: _Told, space: WeightSpace) -> None:
     Raises:
         BadInput: the first parameter that differs.
     """
+    if len({name for name, _ in told.parameters}) != len(told.parameters):
+        raise _no_averages(path, ValueError("a parameter is named twice"))
     there, here = dict(told.parameters), dict(_list_parameters(space))
     for name in [*here, *there]:
         if there.get(name) != here.get(name):
@@ -143,6 +161,5 @@ def _check_parameters(path: Path, told: _Told, space: WeightSpace) -> None:
         )
 
 
-def _no_averages(path: Path, error: Exception) -> BadInput:
-    reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else tell_reason(error)
-    return BadInput(f"{path} holds no averages ({reason}); train again with --average, or keep snapshots")
+def _no_averages(path: Path, error: ValueError) -> BadInput:
+    return BadInput(f"{path} holds no averages ({tell_reason(error)}); train again with --average, or keep snapshots")

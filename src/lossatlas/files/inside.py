@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from lossatlas.errors import BadInput
 
-__all__ = ["check_inside", "is_plain_name"]
+__all__ = ["check_inside", "check_leads_inside", "is_plain_name"]
 
 LONGEST = 255
 """The largest length of a file name in bytes, on most systems."""
@@ -45,6 +45,20 @@ def check_inside(folder: Path) -> None:
                     raise BadInput(f"{entry.path} is neither a file nor a folder; remove it from {folder}")
     except (OSError, RuntimeError) as error:  # links in a circle are a RuntimeError
         raise BadInput(f"{folder} cannot be listed ({error}); make it readable") from error
+
+
+def check_leads_inside(path: Path) -> None:
+    """Refuse a file that is a link out of its folder.
+
+    Raises:
+        BadInput: it is, or the link leads nowhere that can be told.
+    """
+    try:
+        leads, root = path.resolve(), path.parent.resolve()
+    except (OSError, RuntimeError) as error:  # links in a circle are a RuntimeError
+        raise BadInput(f"{path} is a link that leads nowhere ({error}); put the file itself there") from error
+    if path.is_symlink() and root not in leads.parents:
+        raise BadInput(f"{path} is a link that leads out of {path.parent}; put the file itself there")
 
 
 def _entries(folder: Path, root: Path) -> list[os.DirEntry[str]]:

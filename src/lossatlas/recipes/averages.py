@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from lossatlas.averages import Averages, ExponentialAverage, Moments, read_averages
 from lossatlas.describing import count_things
 from lossatlas.engine.buffers_policy import list_statistics
 from lossatlas.errors import BadInput
+from lossatlas.files.inside import check_leads_inside
 from lossatlas.recipes.held_out import check_held_out
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.rundir import AVERAGES, MODEL
@@ -121,8 +123,16 @@ def place_end(run: Path, base: ProblemRecipe) -> tuple[str, ...]:
 
 
 def _find_averages(run: Path, space: WeightSpace) -> Averages | None:
-    """Read the averages that a training collected; None where it collected none."""
-    return read_averages(run / AVERAGES, space) if (run / AVERAGES).is_file() else None
+    """Read the averages that a training collected; None where it collected none.
+
+    Raises:
+        BadInput: the file is damaged, of another model, or not in the folder.
+    """
+    path = run / AVERAGES
+    if not os.path.lexists(path):
+        return None
+    check_leads_inside(path)
+    return read_averages(path, space)
 
 
 def _find_snapshots(run: Path, space: WeightSpace, begin: float) -> WeightTrajectory:
