@@ -12,8 +12,11 @@ from torch import nn
 import lossatlas as la
 from lossatlas.cli.main import main
 from lossatlas.errors import BadInput
+from lossatlas.jobs.train import run_train
+from lossatlas.recipes import TrainConfig
 from lossatlas.schedules import SCHEDULES
 from lossatlas.training import parse_optimizer
+from lossatlas.weights.files import read_checkpoint
 
 CYCLED = ("fge", "swa_cyclic")
 
@@ -124,3 +127,34 @@ def test_fewer_steps_than_cycles_leave_no_members() -> None:
             schedule.list_members(3)
     with pytest.raises(BadInput, match="too few"):
         la.WarmRestarts(cycles=7, growth=0.5).list_members(20)
+
+
+def test_snapshots_are_the_members_of_the_schedule(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    problem = la.Problem(torch.nn.Linear(4, 2), la.CrossEntropy())
+    examples = torch.randn(40, 4), torch.randint(2, (40,))
+    schedule = la.FastGeometric(cycles=3, begin=0.4)
+    for path in (None, tmp_path / "held"):
+        result = la.train(problem, examples, epochs=4, batch_size=4, schedule=schedule, snapshots="members", path=path)
+        kept = [snapshot.step for snapshot in result.trajectory.snapshots]
+        assert kept == [0, *schedule.list_members(40), 40]
+    config = {"schedule": "warm_restarts", "schedule_options": {"cycles": 3}, "model_options": {"hidden": (4,)}}
+    run_train(TrainConfig(**config, epochs=2.0, snapshots="members"), tmp_path / "run")
+    snapshots = [tuple(each.state().values()) for each in la.Trajectory.of(tmp_path / "run").snapshots]
+    members = sorted((tmp_path / "run" / "members").iterdir())
+    assert len(members) == 3
+    assert len(snapshots) == 4  # the last member is the last network
+    for snapshot, member in zip(snapshots[1:], members, strict=True):
+        state = read_checkpoint(member)
+        assert all(torch.equal(one, other) for one, other in zip(snapshot, state.values(), strict=True))
+
+
+def test_members_without_cycles_are_refused_in_one_line(tmp_path: Path) -> None:
+    problem, examples = la.Problem(torch.nn.Linear(4, 2), la.CrossEntropy()), (torch.randn(8, 4), torch.zeros(8).long())
+    with pytest.raises(la.BadInput, match="the learning rate has no cycles"):
+        la.train(problem, examples, epochs=1, snapshots="members", path=tmp_path / "train")
+    with pytest.raises(la.BadInput, match="the learning rate has no cycles"):
+        run_train(TrainConfig(snapshots="members"), tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(la.BadInput, match="numbers of one or more steps, and nothing else"):
+        la.Thinning(steps=3, at=(1, 2))

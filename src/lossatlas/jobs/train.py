@@ -149,7 +149,7 @@ def _train(run: RunDirectory, recipe: TrainRecipe, config: TrainConfig, how: Han
     averages: AverageRecorder | None = None
     if recipe.averaging is not None:
         averages = recipe.averaging.make_recorder(run.path, recipe.space, training.total_steps, training.members)
-    members = training.members if training.members != [training.total_steps] else []
+    members = training.kept_members
 
     def on_start() -> None:
         if not training.done:

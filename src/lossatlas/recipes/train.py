@@ -83,7 +83,6 @@ def build_train(config: TrainConfig) -> TrainRecipe:
     Raises:
         BadInput: the configuration is refused; the message names the first error.
     """
-    thinning = parse_thinning(config.snapshots)
     rest = Averaging(begin=config.average_from, rank=config.average_rank, decay=config.average_decay)
     averaging = parse_averaging(config.average, rest)
     optimizer = _decaying(parse_optimizer(config.optimizer).with_options(lr=config.lr), config)
@@ -120,6 +119,7 @@ def build_train(config: TrainConfig) -> TrainRecipe:
             f"epochs is {config.epochs:g}, which are {written(training.total_steps)} steps; expected at most "
             f"{MOST_STEPS:,}, a year of the shortest steps"
         )
+    thinning = parse_thinning(config.snapshots, training.kept_members)
     if averaging is not None:
         check_averaging(averaging, training)
     twin = _twin_of(base.problem, begin)

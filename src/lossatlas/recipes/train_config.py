@@ -44,7 +44,8 @@ class TrainConfig(AveragesConfig, EvalBatchConfig, OptimizerConfig, ProblemConfi
     none."""
 
     snapshots: str = "epoch"
-    """Steps that the trajectory keeps besides the first and the last: epoch, epoch:N, step:N, distance:D, or none."""
+    """Steps that the trajectory keeps besides the first and the last: epoch, epoch:N, step:N, distance:D, members
+    (where the learning rate of a cyclic schedule is lowest), or none."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

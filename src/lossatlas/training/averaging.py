@@ -61,8 +61,9 @@ class Averaging:
     def count(self, total_steps: int, epochs: float, members: Collection[int]) -> int:
         """Count the vectors that a training will average, about."""
         first = self.first * total_steps if self.first < 1 else self.first
-        if self.thinning is None:
-            return sum(step >= first for step in members)
+        if self.thinning is None or self.thinning.at is not None:
+            chosen = members if self.thinning is None else set(self.thinning.at or ())
+            return sum(first <= step <= total_steps for step in chosen)
         every = self.thinning.steps or (self.thinning.epochs or 1.0) * total_steps / epochs
         return max(0, math.floor(total_steps / every + 1e-9) - math.ceil(first / every - 1e-9) + 1)
 
@@ -94,7 +95,7 @@ def parse_averaging(spec: str, averaging: Averaging | None = None) -> Averaging 
         BadInput: the text has another form.
 
     >>> parse_averaging("step:100").thinning
-    Thinning(steps=100, epochs=None, distance=None)
+    Thinning(steps=100, epochs=None, distance=None, at=None)
     """
     averaging = averaging if averaging is not None else Averaging()
     if spec == "none":
@@ -146,7 +147,7 @@ class AverageRecorder:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     averages = la.AverageRecorder(folder, la.Thinning(steps=10), begin=0.5, total_steps=100, decay=0.99)
     ...     for step in range(101):
-    ...         averages.record(model, step)
+    ...         _ = averages.record(model, step)
     ...     averages.write()
     >>> averages.moments.count, averages.exponential.count
     (6, 51)
@@ -322,6 +323,8 @@ class AverageRecorder:
         """Whether a multiple of the thinning's distance lies after the step before, up to this one."""
         if self._thinning is None:
             return self._steps is None or step in self._steps
+        if self._thinning.at is not None:
+            return step in self._thinning.at
         if (every := self._thinning.steps) is not None:
             before = self.step if self.step >= 0 else step - 1
             return step // every > before // every

@@ -97,7 +97,8 @@ def train(
         seed: the seed of batches, augmentation and the module's own randomness, such as dropout.
         augment: augmentations of the images of each step's batch, applied in order.
         snapshots: the steps that are kept beside the first and the last: ``epoch``, ``epoch:N``, ``step:N``,
-            ``distance:D`` or a :class:`~lossatlas.Thinning`; or ``none``.
+            ``distance:D``, ``members`` (of a cyclic schedule, where the learning rate is lowest) or a
+            :class:`~lossatlas.Thinning`; or ``none``.
         averages: the steps whose weights are averaged: ``epoch``, ``epoch:N``, ``step:N`` (in the last quarter),
             ``members`` (all steps where the learning rate is lowest), or an :class:`~lossatlas.Averaging`; or ``none``.
         path: a folder without snapshots, in which they and the averages are kept; None keeps them in memory.
@@ -118,12 +119,6 @@ def train(
     >>> result.steps, [snapshot.step for snapshot in result.trajectory.snapshots]
     (4, [0, 2, 4])
     """
-    thinning = parse_thinning(snapshots) if isinstance(snapshots, str) else snapshots
-    trajectory: Trajectory | HeldTrajectory | None = None
-    if thinning is not None:
-        trajectory = Trajectory(path, thinning) if path is not None else HeldTrajectory(thinning)
-        if trajectory.snapshots:
-            raise BadInput(f"{path} holds the snapshots of another training; give each training a folder of its own")
     training = Training(
         problem,
         space if space is not None else WeightSpace(problem.module),
@@ -136,6 +131,12 @@ def train(
         seed=seed,
         augment=augment,
     )
+    thinning = parse_thinning(snapshots, training.kept_members) if isinstance(snapshots, str) else snapshots
+    trajectory: Trajectory | HeldTrajectory | None = None
+    if thinning is not None:
+        trajectory = Trajectory(path, thinning) if path is not None else HeldTrajectory(thinning)
+        if trajectory.snapshots:
+            raise BadInput(f"{path} holds the snapshots of another training; give each training a folder of its own")
     averaging = parse_averaging(averages) if isinstance(averages, str) else averages
     recorder: AverageRecorder | None = None
     if averaging is not None:

@@ -277,6 +277,11 @@ class Training:
             seen = self._handed.called_with(module, batch)
         return self._handed.judged(seen, batch)
 
+    @property
+    def kept_members(self) -> list[int]:
+        """Return the steps after which members of an ensemble are kept; none where the last network is the only one."""
+        return self.members if self.members != [self.total_steps] else []
+
     def _try(self) -> None:
         """Call a copy of the module as steps will: some modules fail in training mode and not in evaluation mode."""
         batch = self._split.take(self._batches.at(0))

@@ -181,7 +181,7 @@ class Recording(ABC, Generic[S]):
                 self._last = _vector_of(last, model)
             distance = float((_vector(model) - self._last).norm())
         epochs = float(scalars.get("epoch", math.nan)) - last.scalars.get("epoch", 0.0)
-        return self.thinning.due(step - last.step, epochs if math.isfinite(epochs) else None, distance)
+        return self.thinning.due(step, step - last.step, epochs if math.isfinite(epochs) else None, distance)
 
 
 class HeldTrajectory(Recording[HeldSnapshot]):
