@@ -463,18 +463,16 @@ class TestAverages:
             recorder = la.AverageRecorder(tmp_path / "mean", Thinning(steps=2), begin=0.3, rank=3, decay=0.5)
             return make(averages=recorder, module="model")
 
+        space = la.WeightSpace(network())
         by_hand = train(tmp_path / "out", averaging(), stored=5)
         if resumed:
             (tmp_path / "whole").mkdir()
             final = tmp_path / "mean" / AVERAGES
-            if make is la.HuggingFaceTrajectory:  # the file has to be that of the checkpoint
-                with pytest.raises(la.BadInput, match="holds averages up to step 10, .* expected step 5"):
-                    train(tmp_path / "out", averaging(), resumed=5)
-                return
             final.rename(tmp_path / "whole" / AVERAGES)
             train(tmp_path / "out", averaging(), resumed=5)
-            assert final.read_bytes() == (tmp_path / "whole" / AVERAGES).read_bytes()
-        space = la.WeightSpace(network())
+            one, other = (read_averages(tmp_path / name / AVERAGES, space) for name in ("mean", "whole"))
+            assert torch.allclose(one.moments.mean, other.moments.mean, rtol=1e-14)
+            assert torch.equal(one.moments.deviations, other.moments.deviations)
         states = {
             step: space.flatten({name.removeprefix("model."): value for name, value in state.items()})
             for step, state in by_hand.states.items()
@@ -512,6 +510,43 @@ class TestAverages:
         assert one.moments.count == other.moments.count == 5
         assert torch.allclose(one.moments.mean, other.moments.mean, rtol=1e-13)
         assert torch.allclose(one.moments.variance, other.moments.variance, rtol=1e-12)
+        assert torch.equal(one.moments.deviations, other.moments.deviations)
+
+    @pytest.mark.parametrize("lost", ["a later checkpoint", "the averages of the checkpoint"])
+    def test_continue_from_a_checkpoint_wherever_the_training_was_killed(self, lost: str, tmp_path: Path) -> None:
+        class KilledAt(TrainerCallback):
+            """Before averages follow the checkpoint of step 6, or after they were written ahead of that of step 9."""
+
+            def on_save(self, args: object, state: Any, control: Any, **kwargs: Any) -> None:
+                if state.global_step == 6 and lost == "the averages of the checkpoint":
+                    raise KeyboardInterrupt
+
+            def on_step_end(self, args: object, state: Any, control: Any, **kwargs: Any) -> None:
+                if state.global_step == 9:
+                    raise KeyboardInterrupt
+
+        def recorded(folder: str) -> TrainerCallback:
+            recorder = la.AverageRecorder(tmp_path / folder, Thinning(steps=2), begin=2, rank=3)
+            return la.HuggingFaceTrajectory(averages=recorder, module="model")
+
+        with_hugging_face(tmp_path / "out", recorded("whole"), stored=3)
+        both, killed = recorded("parts"), KilledAt()
+        for event in ("on_save", "on_step_end"):
+            own, other = getattr(both, event), getattr(killed, event)
+            first, second = (other, own) if event == "on_save" else (own, other)
+
+            def joined(*args: Any, first: Any = first, second: Any = second, **named: Any) -> None:
+                first(*args, **named)
+                second(*args, **named)
+
+            setattr(both, event, joined)
+        with pytest.raises(KeyboardInterrupt):
+            with_hugging_face(tmp_path / "again", both, stored=3)
+        with_hugging_face(tmp_path / "again", recorded("parts"), resumed=6)
+        space = la.WeightSpace(network())
+        one, other = (read_averages(tmp_path / name / AVERAGES, space) for name in ("whole", "parts"))
+        assert one.moments.count == other.moments.count == 5
+        assert torch.allclose(one.moments.mean, other.moments.mean, rtol=1e-13)
         assert torch.equal(one.moments.deviations, other.moments.deviations)
 
     def test_without_anything_to_record_are_refused(self, framework: Framework) -> None:

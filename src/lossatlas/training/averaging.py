@@ -240,24 +240,28 @@ class AverageRecorder:
                 self.exponential.update(vector)
         return due
 
-    def write(self) -> None:
+    def write(self, folder: Path | None = None) -> None:
         """Write what was averaged so far to ``averages.safetensors``, atomically; nothing before the first vector.
+
+        Args:
+            folder: where it is written, such as the folder of a checkpoint; default the recorder's own.
 
         Raises:
             BadInput: the averages are kept in memory.
             CannotFinish: the disk is full or cannot be written.
         """
-        if self.path is None:
+        folder = folder if folder is not None else self.path
+        if folder is None:
             raise BadInput("averages without a folder are not written; give AverageRecorder a path")
         if self.moments.count and self._space is not None:
             content = encode_averages(self.result(), self._space)
-            write_atomically(self.path / AVERAGES, content, advice=CONTINUE, folders=True)
+            write_atomically(folder / AVERAGES, content, advice=CONTINUE, folders=True)
 
     def result(self) -> Averages:
         """What was averaged so far."""
         return Averages(self.moments, self.exponential, max(0, self.step))
 
-    def resume(self, model: nn.Module, step: int, epoch: float | None = None) -> None:
+    def resume(self, model: nn.Module, step: int, epoch: float | None = None, folder: Path | None = None) -> None:
         """Continue averages that were written after a step, by a training that is resumed from there.
 
         Nothing is read where averages begin later than the step.
@@ -266,6 +270,7 @@ class AverageRecorder:
             model: the model.
             step: the step that the training is resumed from.
             epoch: its epoch, where averages are thinned by epochs.
+            folder: the folder that they were written to; default the recorder's own.
 
         Raises:
             BadInput: the folder holds none of this step, or those of another model, rank or decay.
@@ -273,9 +278,10 @@ class AverageRecorder:
         self.step, self._epoch, self._may_write = step, epoch, True
         if step < self.first:
             return
-        if self.path is None:
+        folder = folder if folder is not None else self.path
+        if folder is None:
             raise BadInput("averages without a folder cannot be resumed; give AverageRecorder the path they are in")
-        path = self.path / AVERAGES
+        path = folder / AVERAGES
         found = read_averages(path, self._find_space(model))
         decays = [each.decay if each is not None else None for each in (found.exponential, self.exponential)]
         if found.step != step or found.moments.rank != self.moments.rank or decays[0] != decays[1]:

@@ -14,6 +14,7 @@ from lossatlas.training.trajectory import Trajectory
 
 try:
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+    from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 except ImportError as error:
     raise cannot_import("HuggingFaceTrajectory", "transformers", error) from error
 
@@ -34,8 +35,8 @@ class HuggingFaceTrajectory(TrainerCallback):
             no snapshots.
         thinning: the rule by which steps are kept; default all.
         module: the path of the submodule that is recorded; default the whole model.
-        averages: collects the moments and the exponential average of the weights, with or without snapshots; it writes
-            them with every checkpoint and at the end.
+        averages: collects the moments and the exponential average of the weights, with or without snapshots. It writes
+            them into every checkpoint, from which a training that is resumed continues them, and at the end.
 
     Raises:
         BadInput: both a trajectory and a thinning are given, nothing is to be recorded, or the index cannot be read.
@@ -69,7 +70,13 @@ class HuggingFaceTrajectory(TrainerCallback):
         refuse_shards(kwargs["model"])
         self._rate = {}
         if state.is_world_process_zero:
-            self._recorder.begin(kwargs["model"], state.global_step, lambda: state.max_steps, epoch=float(state.epoch))
+            self._recorder.begin(
+                kwargs["model"],
+                state.global_step,
+                lambda: state.max_steps,
+                _find_checkpoint(args, state),
+                epoch=float(state.epoch),
+            )
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -83,9 +90,23 @@ class HuggingFaceTrajectory(TrainerCallback):
         if state.is_world_process_zero:
             self._recorder.step(kwargs["model"], state.global_step, **self._scalars(state))
 
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self._write_ahead(state, control, kwargs["model"])
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._write_ahead(state, control, kwargs["model"])
+
+    def _write_ahead(self, state: TrainerState, control: TrainerControl, model: nn.Module) -> None:
+        """Write the averages before the checkpoint, which a kill may leave without its own."""
+        if control.should_save and state.is_world_process_zero:
+            self._recorder.save(model, state.global_step, None, **self._scalars(state))
+
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if state.is_world_process_zero:
-            self._recorder.save(kwargs["model"], state.global_step, **self._scalars(state))
+            folder = _find_checkpoint(args, state)
+            self._recorder.save(kwargs["model"], state.global_step, folder, **self._scalars(state))
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         # The log of the whole training is the last event before the best model takes the place of the last one.
@@ -106,3 +127,9 @@ class HuggingFaceTrajectory(TrainerCallback):
         logged = [entry for entry in state.log_history if entry.get("step") == state.global_step and "loss" in entry]
         told = {"loss": float(logged[-1]["loss"])} if logged else {}
         return {"epoch": float(state.epoch), **told, **self._rate}
+
+
+def _find_checkpoint(args: TrainingArguments, state: TrainerState) -> Path | None:
+    """The folder that the trainer keeps the checkpoint of the current step in."""
+    folder = Path(str(args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+    return folder if folder.is_dir() else None

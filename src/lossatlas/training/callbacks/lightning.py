@@ -37,9 +37,8 @@ class LightningTrajectory(Callback):
         thinning: the rule by which steps are kept; default all.
         module: the path of the submodule that is recorded, as in ``module="model"``, so that snapshots have the
             parameter names of the plain network; default the whole LightningModule.
-        averages: collects the moments and the exponential average of the weights, with or without snapshots; it writes
-            them at the end, and
-            checkpoints hold them.
+        averages: collects the moments and the exponential average of the weights, with or without snapshots.
+            Checkpoints hold them, and it writes them at the end.
 
     Raises:
         BadInput: both a trajectory and a thinning are given, nothing is to be recorded, or the index cannot be read.

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from lossatlas.errors import BadInput, format_error, make_unknown_error
+from lossatlas.rundir import AVERAGES
 from lossatlas.training.averaging import AverageRecorder
 from lossatlas.training.thinning import Thinning
 from lossatlas.training.trajectory import Trajectory
@@ -81,7 +82,12 @@ class Recorder:
         return self._trajectory
 
     def begin(
-        self, model: nn.Module, step: int, count_steps: Callable[[], float] = lambda: 0, **scalars: float
+        self,
+        model: nn.Module,
+        step: int,
+        count_steps: Callable[[], float] = lambda: 0,
+        checkpoint: Path | None = None,
+        **scalars: float,
     ) -> None:
         """Start with a training, or resume after ``step``: remove later snapshots, and record the start.
 
@@ -89,6 +95,7 @@ class Recorder:
             model: what is trained.
             step: the number of steps that were made before.
             count_steps: counts the steps of the whole training; 0 or infinity where they are not known.
+            checkpoint: the folder of the checkpoint that is resumed, which may hold averages.
             scalars: numbers of the step.
 
         Raises:
@@ -97,7 +104,7 @@ class Recorder:
         """
         chosen = self._chosen(model)
         if self._averages is not None:
-            self._begin_averages(self._averages, chosen, step, count_steps, scalars)
+            self._begin_averages(self._averages, chosen, step, count_steps, checkpoint, scalars)
         if self._trajectory is None:
             return
         found = self._trajectory.snapshots
@@ -116,6 +123,7 @@ class Recorder:
         chosen: nn.Module,
         step: int,
         count_steps: Callable[[], float],
+        checkpoint: Path | None,
         scalars: Mapping[str, float],
     ) -> None:
         """Begin averages, or continue those of the checkpoint or of the folder."""
@@ -132,7 +140,8 @@ class Recorder:
                 ) from error
             self._stored = None
         elif step > 0 and averages.step < step:
-            averages.resume(chosen, step, scalars.get("epoch"))
+            held = checkpoint if checkpoint is not None and (checkpoint / AVERAGES).is_file() else None
+            averages.resume(chosen, step, scalars.get("epoch"), held)
         if averages.step < step:
             averages.record(chosen, step, **scalars)
 
@@ -144,15 +153,17 @@ class Recorder:
 
     def end(self, model: nn.Module, step: int, **scalars: float) -> None:
         """Record ``step`` as the end of the training, in any case, and write the averages."""
-        self.save(model, step, **scalars)
+        self.save(model, step, None, **scalars)
         if self._trajectory is not None and step > self._trajectory.snapshots[-1].step:
             self._trajectory.keep(self._chosen(model), step, **scalars)
 
-    def save(self, model: nn.Module, step: int, **scalars: float) -> None:
-        """Write the averages up to ``step``, where they have a folder."""
+    def save(self, model: nn.Module, step: int, checkpoint: Path | None = None, **scalars: float) -> None:
+        """Write the averages up to ``step``, where they have a folder, and to that of a checkpoint."""
         self._average(model, step, scalars)
         if self._averages is not None and self._averages.path is not None:
             self._averages.write()
+        if self._averages is not None and checkpoint is not None and checkpoint.is_dir():
+            self._averages.write(checkpoint)
 
     def _average(self, model: nn.Module, step: int, scalars: Mapping[str, float]) -> None:
         if self._averages is not None and step > self._averages.step:
