@@ -56,6 +56,9 @@ def classify(
         {"bin_confidence": "confidence", "bin_accuracy": "accuracy", "bin_share": "share of examples"}.items()
     ):
         data[name] = ("stage", "bin"), binned[:, place], {"long_name": words, "units": "1"}
+    data["bin_accuracy_standard_error"] = (
+        ("stage", "bin"), np.sqrt(binned[:, 1] * (1 - binned[:, 1]) / (binned[:, 2] * examples)), {"units": "1"}
+    )  # fmt: skip
     if pairs:
         _put_pairs(data, chances)
     return data

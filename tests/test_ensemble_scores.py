@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from ensembles_by_hand import (
     temper,
 )
 from scipy.spatial.distance import jensenshannon
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lossatlas import schema
 from lossatlas.ensembles import Predictions, Rows, ScoringSettings, check_comparable, compare_ensembles, score_ensemble
@@ -40,6 +43,22 @@ def found() -> xr.Dataset:
 @pytest.fixture(scope="module")
 def found_values() -> xr.Dataset:
     return score_ensemble(VALUES, SETTINGS)
+
+
+class _Largest(TorchDispatchMode):
+    """Measures the largest tensor of numbers that is made, but for views of a given one."""
+
+    def __init__(self, given: torch.Tensor) -> None:
+        super().__init__()
+        self.given, self.numbers = given.untyped_storage().data_ptr(), 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        for each in found if isinstance(found, tuple | list) else [found]:
+            numbers = isinstance(each, torch.Tensor) and each.is_floating_point()
+            if numbers and each.untyped_storage().data_ptr() != self.given:
+                self.numbers = max(self.numbers, each.numel())
+        return found
 
 
 class TestClasses:
@@ -112,6 +131,9 @@ class TestClasses:
                     continue
                 assert at[InEnsemble.ACCURACY].item() == pytest.approx(float(right[own].mean()))
                 assert at[InEnsemble.CONFIDENCE].item() == pytest.approx(float(confidence[own].mean()))
+                error = found[STANDARD_ERROR.of(InEnsemble.ACCURACY)].isel(stage=stage, bin=k).item()
+                share = float(right[own].mean())
+                assert error == pytest.approx(np.sqrt(share * (1 - share) / int(own.sum()) * 60 / 59), abs=1e-7)
         gaps = found[InEnsemble.SHARE] * abs(found[InEnsemble.ACCURACY] - found[InEnsemble.CONFIDENCE])
         errors = gaps.sum("bin")
         assert errors.sel(stage="first member").item() == pytest.approx(found["ece"].sel(count=1).item())
@@ -137,6 +159,19 @@ class TestClasses:
             assert weighted.item() == pytest.approx(own[name].sel(count=4).item(), rel=1e-5)
         assert not own["nll_standard_error"].equals(plain["nll_standard_error"])
 
+    def test_of_tokens_are_as_reliable_as_their_examples(self) -> None:
+        copies = [
+            each.repeat_interleave(3, dim=d) for each, d in ((CLASSES.some(slice(None)), 1), (CLASSES.targets, 0))
+        ]
+        rows = Rows("classes", copies[1], 3, torch.arange(60).repeat_interleave(3), 60)
+        own, plain = (
+            score_ensemble(each, replace(SETTINGS, halvings=0))
+            for each in (Predictions("abcd", rows, copies[0]), CLASSES)
+        )
+        for name in (InEnsemble.ACCURACY, STANDARD_ERROR.of(InEnsemble.ACCURACY)):
+            np.testing.assert_allclose(own[name], plain[name], atol=1e-9)
+        assert (own.attrs[InEnsemble.EXAMPLES], own.attrs[InEnsemble.ROWS]) == (60, 180)
+
     def test_without_halvings_have_none_of_their_dimensions(self) -> None:
         own = score_ensemble(CLASSES, ScoringSettings(halvings=0, pairs=False))
         assert not {"order", "halving", "half", "other_member"} & set(own.dims)
@@ -146,6 +181,29 @@ class TestClasses:
     def test_in_blocks_are_the_same(self, found: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("lossatlas.ensembles.averaged.BLOCK", 50)
         xr.testing.assert_allclose(score_ensemble(CLASSES, SETTINGS), found, rtol=1e-6, atol=1e-9)
+
+    @pytest.mark.parametrize("memory", [0, 2**30])
+    def test_of_tokens_in_blocks_are_the_same(self, memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        examples = torch.arange(24).repeat_interleave(torch.tensor([1, 4]).repeat(12))
+        tokens = draw_classes(examples=examples)
+        whole = score_ensemble(tokens, SETTINGS)
+        monkeypatch.setattr("lossatlas.ensembles.averaged.BLOCK", 22)
+        own = score_ensemble(tokens, replace(SETTINGS, memory=memory))
+        xr.testing.assert_allclose(own, whole, rtol=1e-6, atol=1e-9)
+
+    def test_made_again_where_they_do_not_fit_the_memory_are_the_same(
+        self, found: xr.Dataset, found_values: xr.Dataset
+    ) -> None:
+        for predictions, kept in ((CLASSES, found), (VALUES, found_values)):
+            again = score_ensemble(predictions, replace(SETTINGS, memory=0))
+            xr.testing.assert_allclose(again, kept, rtol=1e-6, atol=1e-9)
+
+    def test_are_made_of_blocks_of_bounded_size(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lossatlas.ensembles.averaged.BLOCK", 2000)
+        many = draw_classes(rows=1500, classes=20)
+        with _Largest(many.some(slice(None))) as largest:
+            score_ensemble(many, replace(SETTINGS, memory=0, bootstrap=20))
+        assert largest.numbers < 1500 * 20 / 4  # of an average of all rows
 
     @pytest.mark.parametrize("classes", [2, 20])
     def test_of_two_classes_and_of_few_rows_of_each(self, classes: int) -> None:

@@ -417,7 +417,9 @@ class InEnsemble:
     """The attribute that lists the scores; see :func:`parse_texts`."""
     SPLIT = "split"
     EXAMPLES = "examples"
-    """The attribute of the number of examples."""
+    """The attribute of the number of examples that were scored, those of which a label counts."""
+    ROWS = "rows"
+    """The attribute of the number of rows (positions) that examples have together."""
     BINS = "bins"
     """The attribute of the number of bins of confidence."""
     HALVINGS = "halvings"
@@ -464,7 +466,8 @@ class InEnsemble:
     SQUARED_DIFFERENCE = "squared_difference"
     """Of ``values``, (member, other_member)."""
     CONFIDENCE, ACCURACY, SHARE = "bin_confidence", "bin_accuracy", "bin_share"
-    """Means over the examples in a bin, NaN where it is empty, and the share of all examples in it, (stage, bin)."""
+    """Means over the rows in a bin, NaN where it is empty, and the share of all rows in it, (stage, bin); the accuracy
+    has a standard error over examples."""
     EXAMPLE_ROWS = "example_rows"
     """The number of rows (positions) of each example, (example,); absent where each has one."""
 

@@ -20,6 +20,7 @@ __all__ = [
     "Running",
     "RunningClasses",
     "RunningValues",
+    "count_rows",
     "list_blocks",
     "start_average",
 ]
@@ -28,9 +29,14 @@ BLOCK = 2**20
 """How many numbers are worked on at once, about: temporary arrays of averages of any size stay below 100 MB."""
 
 
+def count_rows(width: int) -> int:
+    """How many rows of a width are worked on at once."""
+    return max(1, BLOCK // max(width, 1))
+
+
 def list_blocks(rows: int, width: int) -> Iterator[slice]:
     """Cut N rows of a width into slices of bounded size, in order."""
-    most = max(1, BLOCK // max(width, 1))
+    most = count_rows(width)
     return (slice(start, min(start + most, rows)) for start in range(0, rows, most))
 
 
@@ -178,7 +184,7 @@ class RunningValues(Running):
         return AveragedValues(self._mean, variance, self.targets)
 
 
-def start_average(predictions: Predictions, rows: Tensor | None = None) -> Running:
+def start_average(predictions: Predictions, rows: slice | Tensor | None = None) -> Running:
     """Make an average without members yet.
 
     Args:

@@ -3,72 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from lossatlas.ensembles.averaged import Averaged, list_blocks, start_average
-from lossatlas.ensembles.calibration import fit_temperatures
+from lossatlas.ensembles.averaged import Averaged, Running, list_blocks, start_average
+from lossatlas.ensembles.averages import Averages
+from lossatlas.ensembles.calibration import Temperatures
 from lossatlas.ensembles.predictions import Predictions
-from lossatlas.ensembles.sampling import Measured, join_measured
+from lossatlas.ensembles.sampling import Measured, Sampling, Tallies, join_measured
 from lossatlas.ensembles.scores import Score
 from lossatlas.ensembles.selection import select_by_error, select_by_likelihood
 
-__all__ = ["Crossed", "choose_orders", "cross_given", "cross_greedy", "measure"]
-
-
-@dataclass(frozen=True, eq=False)
-class Crossed:
-    """What is found of averages of one number of members in one order."""
-
-    raw: Mapping[str, Measured]
-    tempered: Mapping[str, Measured]
-    temperatures: Tensor
-    """By the half on which they were fitted, (H, 2)."""
-    at_bound: Tensor
-    """(H, 2), bool."""
+__all__ = ["choose_orders", "cross", "fit_given", "fit_greedy", "measure", "score_greedy"]
 
 
 def measure(averaged: Averaged, scores: Mapping[str, Score], temperatures: Tensor | None = None) -> dict[str, Measured]:
     """Compute all scores' numbers for the rows of an average.
 
     Args:
-        averaged: the average of N rows.
+        averaged: the average of n rows.
         scores: the scores by name.
-        temperatures: the temperature of each row (N,); None leaves probabilities as they are.
+        temperatures: the temperature of each row (n,); None leaves probabilities as they are.
     """
-    found: dict[str, list[Measured]] = {name: [] for name in scores}
-    for rows in list_blocks(len(averaged), averaged.width):
-        part = averaged.take(rows)
-        if temperatures is not None:
-            part = part.temper(temperatures[rows])
-        for name, score in scores.items():
-            places = score.place(part)
-            found[name].append(Measured(score.rate(part)[None], None if places is None else places[None]))
-    return {name: join_measured(parts, dim=1) for name, parts in found.items()}
+    averaged = averaged if temperatures is None else averaged.temper(temperatures)
+    found = {}
+    for name, score in scores.items():
+        places = score.place(averaged)
+        found[name] = Measured(score.rate(averaged)[None], None if places is None else places[None])
+    return found
 
 
-def cross_given(
-    averaged: Averaged, scores: Mapping[str, Score], halves: Tensor, raw: Mapping[str, Measured], before: Tensor | None
-) -> Crossed:
-    """Score an average of members in the given order, which is the same for all halves.
+def fit_given(averages: Averages, halves: Tensor) -> Temperatures:
+    """Fit temperatures (S, H, 2) of averages in the given order on both halves of each of H halvings."""
+    halvings = len(halves)
+    found = averages.fit(halves + 2 * torch.arange(halvings, dtype=halves.dtype)[:, None], 2 * halvings)
+    return Temperatures(*(each.view(-1, halvings, 2) for each in found))
+
+
+def cross(averaged: Averaged, scores: Mapping[str, Score], halves: Tensor, temperatures: Tensor) -> dict[str, Measured]:
+    """Measure rows with the temperatures of the halves that they are not in, (H, n) or their mean over halvings.
 
     Args:
-        averaged: the average of N rows.
+        averaged: the average of n rows.
         scores: the scores by name.
-        halves: the half of each row (H, N).
-        raw: its numbers without a temperature.
-        before: temperatures (H, 2) of an average of fewer members, to begin with.
+        halves: the half of each row (H, n).
+        temperatures: by the half on which they were fitted, (H, 2).
     """
-    halvings = len(halves)
-    groups = halves + 2 * torch.arange(halvings)[:, None]
-    start = None if before is None else before.flatten()
-    values, at_bound = (each.view(halvings, 2) for each in fit_temperatures(averaged, groups, 2 * halvings, start))
-    tempered = [
-        measure(averaged, scores, own[1 - half]) for own, half in zip(values, halves, strict=True)
-    ]  # each row with the temperature of the other half
-    return Crossed(raw, _average_halvings(tempered), values, at_bound)
+    tempered = [measure(averaged, scores, own[1 - half.long()]) for own, half in zip(temperatures, halves, strict=True)]
+    return _join_halvings(tempered)
 
 
 def choose_orders(
@@ -97,90 +80,105 @@ def choose_orders(
     return found
 
 
-def cross_greedy(
+def fit_greedy(
     predictions: Predictions,
-    scores: Mapping[str, Score],
     halves: Tensor,
     orders: Tensor,
     sizes: Sequence[int],
+    blocks: Sequence[slice],
+    memory: int,
     on_share: Callable[[float], object],
-) -> list[Crossed]:
+) -> Temperatures:
+    """Fit temperatures (S, H, 2) of averages in greedy orders, each on the half that its order was chosen on.
+
+    Args:
+        predictions: the members' predictions.
+        halves: the half of each row (H, N).
+        orders: the orders by the half on which they were chosen, (H, 2, K).
+        sizes: S numbers of members, ascending.
+        blocks: the rows, cut into blocks.
+        memory: the bytes that averages may take.
+        on_share: told which share is done.
+    """
+    values = torch.empty(len(sizes), len(halves), 2, dtype=torch.float64)
+    at_bound = torch.empty(values.shape, dtype=torch.bool)
+    alike = torch.zeros(1, halves.shape[1], dtype=torch.int8)
+    for h, half in enumerate(halves):
+        for side in (0, 1):
+            averages = Averages(predictions, orders[h, side].tolist(), sizes, blocks, memory, half == side)
+            found = averages.fit(alike, 1)
+            values[:, h, side], at_bound[:, h, side] = found.values[:, 0], found.at_bound[:, 0]
+            on_share((2 * h + side + 1) / (2 * len(halves)))
+    return Temperatures(values, at_bound)
+
+
+def score_greedy(
+    predictions: Predictions,
+    scores: Mapping[str, Score],
+    sampling: Sampling,
+    halves: Tensor,
+    orders: Tensor,
+    temperatures: Tensor,
+    sizes: Sequence[int],
+    on_share: Callable[[float], object],
+) -> list[tuple[Tallies, Tallies]]:
     """Score averages of members in greedy orders, each on the half that it was not chosen on.
 
     Args:
         predictions: the members' predictions.
         scores: the scores by name.
+        sampling: how rows come together.
         halves: the half of each row (H, N).
         orders: the orders by the half on which they were chosen, (H, 2, K).
-        sizes: the numbers of members, ascending.
+        temperatures: those of the averages, (S, H, 2).
+        sizes: S numbers of members, ascending.
         on_share: told which share is done.
 
     Returns:
-        One for each number of members.
+        The scores without and with temperatures, for each number of members.
     """
-    found: list[list[Crossed]] = [[] for _ in sizes]
-    for h, half in enumerate(halves):
-        rows = [(half == side).nonzero()[:, 0] for side in (0, 1)]
-        sides = []
-        for side in (0, 1):
-            parts = _follow(predictions, scores, orders[h, side].tolist(), rows[side], rows[1 - side], sizes)
-            sides.append(list(parts))
-            on_share((2 * h + side + 1) / (2 * len(halves)))
-        back = torch.cat([rows[1], rows[0]]).argsort()  # to the order in which the rows were given
-        for into, first, second in zip(found, *sides, strict=True):
-            into.append(_join_sides(first, second, back))
-    return [_join_halvings(of_size) for of_size in found]
+    found = [(Tallies(sampling, scores), Tallies(sampling, scores)) for _ in sizes]
+    for rows in sampling.cut(predictions.rows.width * len(halves)):
+        for size, followed in enumerate(_follow(predictions, rows, halves[:, rows], orders, sizes)):
+            raw, tempered = [], []
+            for h, (sides, back) in enumerate(followed):
+                plain = [measure(averaged, scores) for averaged in sides]
+                # The rows of a half have the temperature that was fitted on the other one, as their order was.
+                own = [temperatures[size, h, side].expand(len(averaged)) for side, averaged in enumerate(sides)]
+                with_own = [measure(averaged, scores, each) for averaged, each in zip(sides, own, strict=True)]
+                raw.append(_join_sides(plain, back))
+                tempered.append(_join_sides(with_own, back))
+            found[size][0].add(_join_halvings(raw), rows)
+            found[size][1].add(_join_halvings(tempered), rows)
+        on_share(rows.stop / sampling.rows)
+    return found
 
 
 def _follow(
-    predictions: Predictions,
-    scores: Mapping[str, Score],
-    order: Sequence[int],
-    own: Tensor,
-    other: Tensor,
-    sizes: Sequence[int],
-) -> Iterator[Crossed]:
-    """Add members in an order, fit temperatures on the rows that it was chosen on, and score the other rows.
+    predictions: Predictions, rows: slice, halves: Tensor, orders: Tensor, sizes: Sequence[int]
+) -> Iterator[list[tuple[list[Averaged], Tensor]]]:
+    """Add members in all greedy orders, for those rows of a block that each was not chosen on.
 
     Yields:
-        For each number of members the numbers for the other rows, and one temperature (1, 1).
+        For each number of members and each halving the two averages, and where the rows of the block are among theirs.
     """
-    running, before = start_average(predictions), None
-    for count, member in enumerate(order, 1):
-        running.add(predictions.of(member))
+    where = [[(half != side).nonzero()[:, 0] for side in (0, 1)] for half in halves]
+    back = [torch.cat(each).argsort() for each in where]
+    running: list[list[Running]] = [[start_average(predictions, own + rows.start) for own in each] for each in where]
+    for count in range(1, max(sizes) + 1):
+        for h, each in enumerate(running):
+            for side, own in enumerate(each):
+                own.add(predictions.of(int(orders[h, side, count - 1]))[rows][where[h][side]])
         if count in sizes:
-            averaged = running.average()
-            fitted = fit_temperatures(averaged.take(own), torch.zeros(1, len(own), dtype=torch.int64), 1, before)
-            before = fitted.values
-            scored = averaged.take(other)
-            tempered = measure(scored, scores, fitted.values.expand(len(other)))
-            yield Crossed(measure(scored, scores), tempered, fitted.values[None], fitted.at_bound[None])
+            yield [([own.average() for own in each], back[h]) for h, each in enumerate(running)]
 
 
-def _join_sides(first: Crossed, second: Crossed, back: Tensor) -> Crossed:
+def _join_sides(sides: Sequence[Mapping[str, Measured]], back: Tensor) -> dict[str, Measured]:
     """Put the two ways of a halving together, with rows in the order that ``back`` gives them."""
-
-    def join(one: Mapping[str, Measured], other: Mapping[str, Measured]) -> dict[str, Measured]:
-        return {name: join_measured([one[name], other[name]], dim=1).take(back) for name in one}
-
-    return Crossed(
-        join(first.raw, second.raw),
-        join(first.tempered, second.tempered),
-        torch.cat([first.temperatures, second.temperatures], dim=1),
-        torch.cat([first.at_bound, second.at_bound], dim=1),
-    )
+    return {name: join_measured([each[name] for each in sides], dim=1).take(back) for name in sides[0]}
 
 
-def _join_halvings(crossed: Sequence[Crossed]) -> Crossed:
-    return Crossed(
-        _average_halvings([each.raw for each in crossed]),
-        _average_halvings([each.tempered for each in crossed]),
-        torch.cat([each.temperatures for each in crossed]),
-        torch.cat([each.at_bound for each in crossed]),
-    )
-
-
-def _average_halvings(measured: Sequence[Mapping[str, Measured]]) -> dict[str, Measured]:
+def _join_halvings(measured: Sequence[Mapping[str, Measured]]) -> dict[str, Measured]:
     return {name: join_measured([each[name] for each in measured], dim=0).compact() for name in measured[0]}
 
 

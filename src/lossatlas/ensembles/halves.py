@@ -63,17 +63,17 @@ def halve(rows: Rows, halvings: int, seed: int) -> Tensor:
         seed: the seed; halving k is a function of it and of k.
 
     Returns:
-        The half, 0 or 1, of each row (H, N), int64.
+        The half, 0 or 1, of each row (H, N), int8.
     """
     examples, total = _number_examples(rows)
     labels = rows.targets if rows.kind == CLASSES and examples is None else None
-    found = torch.empty(halvings, len(rows), dtype=torch.int64)
+    found = torch.empty(halvings, len(rows), dtype=torch.int8)
     for k in range(halvings):
         order = torch.randperm(total, generator=make_generator(seed, "halves", k))
         if labels is not None:  # in the order of classes, which then take turns, too, at having one more
             order = order[labels[order].argsort(stable=True)]
-        half = torch.empty(total, dtype=torch.int64)
-        half[order] = torch.arange(total) % 2
+        half = torch.empty(total, dtype=torch.int8)
+        half[order] = (torch.arange(total) % 2).to(torch.int8)
         found[k] = half if examples is None else half[examples]
     return found
 

@@ -10,12 +10,11 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from lossatlas.ensembles.calibration import HIGHEST, LOWEST
-from lossatlas.ensembles.crossing import Crossed
+from lossatlas.ensembles.calibration import HIGHEST, LOWEST, Temperatures
 from lossatlas.ensembles.diversity import Diversity, average_pairs
 from lossatlas.ensembles.predictions import CLASSES, Kind
 from lossatlas.ensembles.reliability import Reliability
-from lossatlas.ensembles.sampling import Measured, Sampling
+from lossatlas.ensembles.sampling import Measured, Sampling, Tallies, Tally
 from lossatlas.ensembles.scores import Score
 from lossatlas.ensembles.settings import ScoringSettings
 from lossatlas.schema import STANDARD_ERROR, InEnsemble, record_texts
@@ -63,32 +62,36 @@ class Layout:
         }
         self.variables: dict[str, tuple[tuple[str, ...], npt.NDArray[np.generic], dict[str, str]]] = {}
 
-    def put_member(self, member: int, measured: Mapping[str, Measured]) -> None:
+    def put_member(self, member: int, scored: Tallies) -> None:
         """Put the scores of a member alone."""
-        for name, own in measured.items():
+        for name, own in scored.items():
             words = f"{self.quantities[name].long_name} of a member"
             self._put_with_error(Names.of_member(name), (Names.MEMBER,), member, own, name, words)
 
-    def put_average(self, size: int, measured: Mapping[str, Measured], first: Mapping[str, Measured]) -> None:
+    def put_average(self, size: int, scored: Tallies, differences: Tallies) -> None:
         """Put the scores of the average of some members, and their differences from those of the first member."""
-        for name, own in measured.items():
+        for name, own in scored.items():
             words = self.quantities[name].long_name
             self._put_with_error(name, (Names.COUNT,), size, own, name, words)
-            difference = f"{words} minus that of the first member"
-            self._put_with_error(Names.difference(name), (Names.COUNT,), size, own, name, difference, first[name])
+            words = f"{words} minus that of the first member"
+            self._put_with_error(Names.difference(name), (Names.COUNT,), size, differences[name], name, words)
 
-    def put_crossed(self, order: str, size: int, crossed: Crossed) -> None:
-        """Put what was found of an average on halves."""
-        at = self.orders.index(order), size
-        for scale, measured in enumerate((crossed.raw, crossed.tempered)):
-            for name, own in measured.items():
+    def put_crossed(self, order: str, size: int, raw: Tallies, tempered: Tallies) -> None:
+        """Put the scores of an average on halves, without and with temperatures."""
+        for scale, scored in enumerate((raw, tempered)):
+            for name, own in scored.items():
                 words = f"{self.quantities[name].long_name} on the other half"
                 dims = (Names.ORDER, Names.SCALE, Names.COUNT)
-                self._put_with_error(Names.halves(name), dims, (at[0], scale, size), own, name, words)
-        fits = (Names.ORDER, Names.COUNT, Names.HALVING, Names.HALF)
-        self._array(Names.TEMPERATURE, fits, "temperature", "1")[at] = crossed.temperatures.numpy()
+                at = self.orders.index(order), scale, size
+                self._put_with_error(Names.halves(name), dims, at, own, name, words)
+
+    def put_temperatures(self, order: str, found: Temperatures) -> None:
+        """Put temperatures (S, H, 2), and how many of them are at a bound."""
+        at, fits = self.orders.index(order), (Names.ORDER, Names.COUNT, Names.HALVING, Names.HALF)
+        self._array(Names.TEMPERATURE, fits, "temperature", "1")[at] = found.values.numpy()
         words = "number of temperatures at a bound"
-        self._array(Names.AT_BOUND, (Names.ORDER, Names.COUNT), words, "1")[at] = int(crossed.at_bound.sum())
+        bounds = found.at_bound.sum(dim=(1, 2)).numpy()
+        self._array(Names.AT_BOUND, (Names.ORDER, Names.COUNT), words, "1")[at] = bounds
 
     def put_greedy_orders(self, orders: Tensor) -> None:
         """Put the greedy orders, members by position, (H, 2, K)."""
@@ -113,26 +116,38 @@ class Layout:
             Names.BIN: (np.arange(bins) + 0.5) / bins,
         }
         self.lengths |= {Names.STAGE: stages, Names.BIN: bins}
+        right = "accuracy in a bin"
         for name, words, values in (
             (Names.CONFIDENCE, "mean confidence in a bin", reliability.confidence),
-            (Names.ACCURACY, "accuracy in a bin", reliability.accuracy),
+            (Names.ACCURACY, right, reliability.accuracy),
+            (STANDARD_ERROR.of(Names.ACCURACY), f"standard error of {right}", reliability.accuracy_error),
             (Names.SHARE, "share of predictions in a bin", reliability.share),
         ):
             self._array(name, (Names.STAGE, Names.BIN), words, "1")[...] = values.numpy()
 
-    def put_examples(self, raw: Mapping[str, Measured], tempered: Mapping[str, Measured] | None) -> None:
-        """Put the scores of examples under the average of all members."""
-        several = self.sampling.own is not None
-        if several:
+    def put_sizes(self) -> None:
+        """Put the numbers of rows of examples, where these have several."""
+        if self.sampling.own is not None:
             words = "number of rows of an example"
             self._array(Names.EXAMPLE_ROWS, (Names.EXAMPLE,), words, "1")[...] = self.sampling.sizes.numpy()
-        for scale, measured in enumerate([raw] if tempered is None else [raw, tempered]):
-            for name, own in measured.items():
-                words = f"{self.quantities[name].long_name} of an example"
-                dims = (Names.SCALE, Names.EXAMPLE)
-                array = self._array(Names.of_example(name), dims, words, self.quantities[name].units, np.float32)
-                shares = self.sampling.add_up(self.sampling.find_shares(own)) / self.sampling.sizes
-                array[scale] = shares.to(torch.float32).numpy()
+
+    def put_examples(self, scale: int, rows: slice, measured: Mapping[str, Measured], scored: Tallies) -> None:
+        """Put the scores of the examples of some rows under the average of all members.
+
+        Args:
+            scale: 0 without temperatures, 1 with them.
+            rows: the rows, which begin and end between examples.
+            measured: their numbers.
+            scored: the scores of all rows.
+        """
+        examples = self.sampling.find_examples(rows)
+        for name, own in measured.items():
+            words = f"{self.quantities[name].long_name} of an example"
+            dims = (Names.SCALE, Names.EXAMPLE)
+            array = self._array(Names.of_example(name), dims, words, self.quantities[name].units, np.float32)
+            signs = None if own.places is None else scored[name].sums[0].sign()
+            shares = self.sampling.add_up(self.sampling.find_shares(own, signs), rows) / self.sampling.sizes[examples]
+            array[scale, examples] = shares.to(torch.float32).numpy()
 
     def finish(self, kind: Kind) -> xr.Dataset:
         """Make the data set of all that was put."""
@@ -140,6 +155,7 @@ class Layout:
             Names.KIND: kind,
             Names.SCORES: record_texts(list(self.quantities)),
             Names.EXAMPLES: self.sampling.examples,
+            Names.ROWS: self.sampling.rows,
             Names.HALVINGS: self.settings.halvings,
             Names.SEED: self.settings.seed,
             Names.BOOTSTRAP: self.settings.bootstrap,
@@ -161,21 +177,13 @@ class Layout:
         return xr.Dataset(self.variables, coords, attributes)
 
     def _put_with_error(
-        self,
-        name: str,
-        dims: tuple[str, ...],
-        at: int | tuple[int, ...],
-        own: Measured,
-        score: str,
-        words: str,
-        reference: Measured | None = None,
+        self, name: str, dims: tuple[str, ...], at: int | tuple[int, ...], own: Tally, score: str, words: str
     ) -> None:
         """Put a score, or its difference from a reference, and its standard error."""
         units = self.quantities[score].units
-        value = self.sampling.value(own) - (0 if reference is None else self.sampling.value(reference))
-        self._array(name, dims, words, units)[at] = value
-        error = self.sampling.standard_error(own, reference)
-        self._array(STANDARD_ERROR.of(name), dims, f"standard error of {words}", units)[at] = error
+        self._array(name, dims, words, units)[at] = own.value
+        error = STANDARD_ERROR.of(name)
+        self._array(error, dims, f"standard error of {words}", units)[at] = own.standard_error
 
     def _array(
         self, name: str, dims: tuple[str, ...], words: str, units: str, dtype: type[np.generic] | None = None

@@ -10,13 +10,14 @@ import xarray as xr
 from torch import Tensor
 
 from lossatlas.ensembles.averaged import AveragedClasses, list_blocks, start_average
-from lossatlas.ensembles.crossing import Crossed, choose_orders, cross_given, cross_greedy, measure
+from lossatlas.ensembles.averages import Averages
+from lossatlas.ensembles.crossing import choose_orders, cross, fit_given, fit_greedy, measure, score_greedy
 from lossatlas.ensembles.diversity import measure_diversity
 from lossatlas.ensembles.halves import check_halves, halve
 from lossatlas.ensembles.layout import Layout
 from lossatlas.ensembles.predictions import CLASSES, Predictions
 from lossatlas.ensembles.reliability import Reliability
-from lossatlas.ensembles.sampling import Measured, Sampling
+from lossatlas.ensembles.sampling import Measured, Sampling, Tallies
 from lossatlas.ensembles.scores import Score, make_scores
 from lossatlas.ensembles.settings import ScoringSettings
 from lossatlas.errors import BadInput, Caution
@@ -77,6 +78,7 @@ class _Scoring:
             raise BadInput("one example has no standard error; expected two examples or more in the split")
         check_halves(predictions.rows, settings.halvings, settings.seed)
         self.halves = halve(predictions.rows, settings.halvings, settings.seed)
+        self.blocks = list(self.sampling.cut(predictions.rows.width))
         self.greedy = InEnsemble.GREEDY in settings.orders and settings.halvings > 0
         parts = {"given": True, "greedy": self.greedy, "pairs": settings.pairs}
         self.shares = [name for name, wanted in parts.items() if wanted]
@@ -84,22 +86,10 @@ class _Scoring:
         self.layout = Layout(predictions.names, self.sizes, list(self.scores.values()), self.sampling, settings)
 
     def run(self) -> xr.Dataset:
-        of_label = self._go_through_members()
+        of_label = self._check_members()
+        self._score_given()
         if self.greedy:
-            orders = choose_orders(
-                self.predictions, of_label, self.halves, lambda share: self._tell("greedy", share / 2)
-            )
-            self.layout.put_greedy_orders(orders)
-            crossed = cross_greedy(
-                self.predictions,
-                self.scores,
-                self.halves,
-                orders,
-                self.sizes,
-                lambda share: self._tell("greedy", (1 + share) / 2),
-            )
-            for size, each in enumerate(crossed):
-                self.layout.put_crossed(InEnsemble.GREEDY, size, each)
+            self._score_greedy(of_label)
         if self.settings.pairs:
             for diversity in measure_diversity(self.predictions, lambda share: self._tell("pairs", share)):
                 self.layout.put_diversity(diversity)
@@ -107,79 +97,121 @@ class _Scoring:
         self._warn(found)
         return found
 
-    def _go_through_members(self) -> Tensor | None:
-        """Score each member, and averages in the given order.
+    def _check_members(self) -> Tensor | None:
+        """Refuse what cannot be scored.
 
         Returns:
-            Of classes, the logarithms of the probabilities of labels (K, N).
+            Where greedy orders of classifiers are wanted, the logarithms of the probabilities of labels (K, N).
         """
-        predictions, members = self.predictions, len(self.predictions)
-        running, before, of_label = start_average(predictions), None, []
-        first: Mapping[str, Measured] = {}
-        reliability = Reliability(self.settings.bins)
-        for k in range(members):
+        predictions, found = self.predictions, None
+        if self.greedy and predictions.kind == CLASSES:
+            found = torch.empty(len(predictions), len(predictions.rows), dtype=torch.float32)
+        for k, name in enumerate(predictions.names):
             own = predictions.of(k)
-            self._check(own, predictions.names[k])
-            alone = start_average(predictions)
-            alone.add(own)
-            averaged = alone.average()
-            measured = measure(averaged, self.scores)
-            first = first or measured
-            self.layout.put_member(k, measured)
-            if isinstance(averaged, AveragedClasses):
-                of_label.append(averaged.of_label)
-                if not k:
-                    reliability.add(0, averaged)
-            running.add(own)
-            if k + 1 in self.sizes:
-                size, averaged = self.sizes.index(k + 1), running.average()
-                raw = measure(averaged, self.scores)
-                self.layout.put_average(size, raw, first)
-                crossed = None
-                if len(self.halves):
-                    crossed = cross_given(averaged, self.scores, self.halves, raw, before)
-                    before = crossed.temperatures
-                    self.layout.put_crossed(InEnsemble.GIVEN, size, crossed)
-                if k + 1 == members:
-                    self._finish_average(averaged, raw, crossed, reliability)
-            self._tell("given", (k + 1) / members)
-        return torch.stack(of_label) if of_label else None
+            self._check(own, name)
+            if found is not None:
+                found[k] = own.gather(1, predictions.targets[:, None])[:, 0]
+        return found
+
+    def _score_given(self) -> None:
+        """Score each member, and averages in the given order: block of rows by block, so that memory is bounded."""
+        predictions, sizes, scores, sampling = self.predictions, self.sizes, self.scores, self.sampling
+        averages = Averages(predictions, range(len(predictions)), sizes, self.blocks, self.settings.memory)
+        fitted = fit_given(averages, self.halves) if len(self.halves) else None
+        if fitted is not None:
+            self.layout.put_temperatures(InEnsemble.GIVEN, fitted)
+        self._tell("given", 0.4)
+        members = [Tallies(sampling, scores) for _ in predictions.names]
+        raw, differences, tempered = ([Tallies(sampling, scores) for _ in sizes] for _ in range(3))
+        reliability = Reliability(sampling)
+        for rows in self.blocks:
+            first: Mapping[str, Measured] = {}
+            for k, tallies in enumerate(members):
+                alone = start_average(predictions, rows)
+                alone.add(predictions.of(k)[rows])
+                averaged = alone.average()
+                measured = measure(averaged, scores)
+                first = first or measured
+                tallies.add(measured, rows)
+                if not k and isinstance(averaged, AveragedClasses):
+                    reliability.add(0, [averaged], rows)
+            for size, averaged in averages.walk(rows, range(len(sizes))):
+                measured = measure(averaged, scores)
+                raw[size].add(measured, rows)
+                differences[size].add(measured, rows, first)
+                if fitted is not None:
+                    own = cross(averaged, scores, self.halves[:, rows], fitted.values[size])
+                    tempered[size].add(own, rows)
+            self._tell("given", 0.4 + 0.5 * rows.stop / sampling.rows)
+        for k, tallies in enumerate(members):
+            self.layout.put_member(k, tallies)
+        for size in range(len(sizes)):
+            self.layout.put_average(size, raw[size], differences[size])
+            if fitted is not None:
+                self.layout.put_crossed(InEnsemble.GIVEN, size, raw[size], tempered[size])
+        self._finish_average(
+            averages, raw[-1], tempered[-1], None if fitted is None else fitted.values[-1], reliability
+        )
+        self._tell("given", 1)
 
     def _finish_average(
-        self, averaged: object, raw: Mapping[str, Measured], crossed: Crossed | None, reliability: Reliability
+        self, averages: Averages, raw: Tallies, tempered: Tallies, fitted: Tensor | None, reliability: Reliability
     ) -> None:
-        """Take what is kept of the average of all members alone."""
-        self.layout.put_examples(raw, None if crossed is None else crossed.tempered)
-        if isinstance(averaged, AveragedClasses):
-            reliability.add(1, averaged)
-            if crossed is not None:
-                for own, half in zip(crossed.temperatures, self.halves, strict=True):
-                    reliability.add(2, averaged, own[1 - half])
+        """Take what is kept of the average of all members alone, whose examples have the signs of their bins."""
+        self.layout.put_sizes()
+        for rows in self.blocks:
+            for _, averaged in averages.walk(rows, [len(self.sizes) - 1]):
+                self.layout.put_examples(0, rows, measure(averaged, self.scores), raw)
+                if isinstance(averaged, AveragedClasses):
+                    reliability.add(1, [averaged], rows)
+                if fitted is None:
+                    continue
+                halves = self.halves[:, rows]
+                self.layout.put_examples(1, rows, cross(averaged, self.scores, halves, fitted), tempered)
+                if isinstance(averaged, AveragedClasses):
+                    each = [averaged.temper(own[1 - half.long()]) for own, half in zip(fitted, halves, strict=True)]
+                    reliability.add(2, each, rows)
+        if self.predictions.kind == CLASSES:
             self.layout.put_reliability(reliability)
 
-    def _check(self, own: Tensor, name: str) -> None:
-        """Refuse predictions that are not numbers; of classes the logarithm of 0 is one."""
-        classes = self.predictions.kind == CLASSES
-        total = own.sum() if classes else own.sum(dtype=torch.float64)
-        if bool(total.isfinite()):
-            if classes:
-                self._check_sums(own, name)
-            return
-        wrong = (own.isnan() | (own == torch.inf)) if classes else ~own.isfinite()
-        if rows := int(wrong.flatten(1).any(dim=1).sum()):
-            raise BadInput(
-                f"member {name!r} predicts what is not a number in {rows:,} of {len(own):,} rows; expected finite "
-                "outputs: leave this member out, or look at how it was trained"
-            )
+    def _score_greedy(self, of_label: Tensor | None) -> None:
+        """Choose greedy orders on one half, and score averages in them on the other one."""
+        predictions, sizes, halves = self.predictions, self.sizes, self.halves
+        orders = choose_orders(predictions, of_label, halves, lambda share: self._tell("greedy", share / 3))
+        self.layout.put_greedy_orders(orders)
+        memory = self.settings.memory
+        fitted = fit_greedy(
+            predictions, halves, orders, sizes, self.blocks, memory, lambda share: self._tell("greedy", (1 + share) / 3)
+        )
+        self.layout.put_temperatures(InEnsemble.GREEDY, fitted)
+        scored = score_greedy(
+            predictions, self.scores, self.sampling, halves, orders, fitted.values, sizes,
+            lambda share: self._tell("greedy", (2 + share) / 3),
+        )  # fmt: skip
+        for size, (raw, tempered) in enumerate(scored):
+            self.layout.put_crossed(InEnsemble.GREEDY, size, raw, tempered)
 
-    def _check_sums(self, own: Tensor, name: str) -> None:
-        """Refuse what are not logarithms of probabilities of all classes, such as zeros of a file that was lost."""
-        wrong = 0
+    def _check(self, own: Tensor, name: str) -> None:
+        """Refuse predictions that are not numbers (of classes the logarithm of 0 is one), and not of all classes.
+
+        Those of classes are logarithms of probabilities, which zeros are not, such as those of a file that was lost.
+        """
+        classes, wrong, off = self.predictions.kind == CLASSES, 0, 0
         for rows in list_blocks(*own.shape):
-            wrong += int(((own[rows].exp().sum(dim=1) - 1).abs() > ROUNDING).sum())
+            part = own[rows]
+            if not bool((part.sum() if classes else part.sum(dtype=torch.float64)).isfinite()):
+                lost = (part.isnan() | (part == torch.inf)) if classes else ~part.isfinite()
+                wrong += int(lost.any(dim=1).sum())
+            if classes:
+                off += int(((part.exp().sum(dim=1) - 1).abs() > ROUNDING).sum())
         if wrong:
             raise BadInput(
-                f"member {name!r} predicts probabilities that do not sum to 1 in {wrong:,} of {len(own):,} rows; "
+                f"member {name!r} predicts what is not a number in {wrong:,} of {len(own):,} rows; expected finite "
+                "outputs: leave this member out, or look at how it was trained"
+            )
+        if off:
+            raise BadInput(
+                f"member {name!r} predicts probabilities that do not sum to 1 in {off:,} of {len(own):,} rows; "
                 "expected logarithms of probabilities, as log_softmax makes them: evaluate the members again"
             )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lossatlas.ensembles.averaged import list_blocks
+
 __all__ = ["select_by_error", "select_by_likelihood"]
 
 
@@ -25,7 +27,9 @@ def select_by_likelihood(of_label: Tensor) -> list[int]:
     total = probabilities.new_zeros(probabilities.shape[1])
     left, order = list(range(len(probabilities))), []
     while left:
-        gains = (total + probabilities[left]).clamp_(min=tiny).log_().sum(dim=1)
+        gains = torch.zeros(len(left), dtype=torch.float64)
+        for rows in list_blocks(len(total), len(left)):
+            gains += (total[rows] + probabilities[:, rows][left]).clamp_(min=tiny).log_().sum(dim=1)
         order.append(left.pop(int(gains.argmax())))
         total += probabilities[order[-1]]
     return order

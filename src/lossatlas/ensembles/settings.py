@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lossatlas.ensembles.sampling import BOOTSTRAP
 from lossatlas.errors import BadInput
 from lossatlas.metrics import BINS
 from lossatlas.schema import InEnsemble
@@ -18,6 +19,7 @@ EACH, SPREAD = 12, 12
 MOST_HALVINGS, MOST_BINS = 20, 100
 """Standard errors take the covariances of all bins of all halvings."""
 FEWEST_SAMPLES = 20
+MEMORY = 2**30
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class ScoringSettings:
         seed: the seed of halves and of samples of examples.
         bins: the number of bins of confidence.
         bootstrap: the number of samples of examples for standard errors that have no formula.
+        memory: the bytes that averages may take; those that take more are made again whenever they are needed.
     """
 
     orders: tuple[str, ...] = ORDERS
@@ -42,7 +45,8 @@ class ScoringSettings:
     halvings: int = 5
     seed: int = 0
     bins: int = BINS
-    bootstrap: int = 1000
+    bootstrap: int = BOOTSTRAP
+    memory: int = MEMORY
 
     def __post_init__(self) -> None:
         if InEnsemble.GIVEN not in self.orders or not set(self.orders) <= set(ORDERS):

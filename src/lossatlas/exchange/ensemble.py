@@ -15,12 +15,13 @@ from lossatlas.schema import STANDARD_ERROR, InEnsemble, parse_texts
 __all__ = ["ENSEMBLE", "read_ensemble"]
 
 Names = InEnsemble
+ACCURACY_ERROR = STANDARD_ERROR.of(Names.ACCURACY)
 
 ENSEMBLE = "ensemble.nc"
 """The file of a run that holds them, in the netCDF format."""
 DIMENSIONS = {
     **dict.fromkeys((Names.STEPS, Names.PASSES, Names.BYTES, Names.EVALUATIONS), (Names.COUNT,)),
-    **dict.fromkeys((Names.CONFIDENCE, Names.ACCURACY, Names.SHARE), (Names.STAGE, Names.BIN)),
+    **dict.fromkeys((Names.CONFIDENCE, Names.ACCURACY, ACCURACY_ERROR, Names.SHARE), (Names.STAGE, Names.BIN)),
     Names.MEMBER: (Names.MEMBER,),
     Names.COUNT: (Names.COUNT,),
     Names.TEMPERATURE: (Names.ORDER, Names.COUNT, Names.HALVING, Names.HALF),

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from lossatlas.schema import InEnsemble
+from lossatlas.schema import STANDARD_ERROR, InEnsemble
 from lossatlas.views import data, figures, lines, looks, scales
 from lossatlas.views.ensemble_data import Ensembles, has_values, list_differing
 from lossatlas.views.ensembles._ensemble import EnsembleView, list_names, make_keys
@@ -29,30 +29,24 @@ STRIP = 0.3  # of the height of a diagram; that of the shares of examples below 
 class _Bins:
     """The bins of confidence of predictions: mean confidence, share of right ones, share of all examples, (bins,) each.
 
-    The first two are NaN in empty bins.
+    The first two are NaN in empty bins, and so are standard errors of the shares of right predictions, if known.
     """
 
     confidence: Floats
     accuracy: Floats
     share: Floats
     stroke: lines.Stroke
-    examples: int
-
-    @property
-    def error(self) -> Floats:
-        """The standard errors of the shares of right predictions, binomial."""
-        number = np.maximum(self.share * self.examples, 1.0)
-        return np.asarray(np.sqrt(self.accuracy * (1 - self.accuracy) / number))
+    error: Floats
 
 
 class Reliability(EnsembleView):
-    """Accuracy against confidence in bins, with the share of examples of each bin below."""
+    """Accuracy against confidence in bins, with the share of predictions of each bin below."""
 
     needs = "bins of confidence of predictions (bin_confidence, bin_accuracy and bin_share) of classifiers"
     caption = (
         "How often predictions are right against their confidence, the largest probability, in bins of equal width; on "
-        "the diagonal they are calibrated, below it too confident. Bars are two binomial standard errors, and below "
-        "stands which share of the examples is in each bin."
+        "the diagonal they are calibrated, below it too confident. Bars are two standard errors over examples, and "
+        "below stands which share of the predictions is in each bin."
     )
     rank = 30
     whole = True
@@ -78,7 +72,7 @@ class Reliability(EnsembleView):
             upper.set_title(title, fontsize=10, color=looks.INK)
             if column == 0:
                 upper.set_ylabel("share of right predictions")
-                lower.set_ylabel("examples")
+                lower.set_ylabel("predictions")
             lower.set_xlabel("confidence" if row == rows - 1 else "")
         strokes = [one.stroke for shown in panels.values() for one in shown]
         bins = {len(one.share) for shown in panels.values() for one in shown}
@@ -126,7 +120,9 @@ def _list_bins(ensemble: xr.Dataset, stages: list[str], strokes: list[lines.Stro
             data.read_numbers(own, name) for name in (InEnsemble.CONFIDENCE, InEnsemble.ACCURACY, InEnsemble.SHARE)
         )
         if np.isfinite(accuracy).any():
-            yield _Bins(confidence, accuracy, share, stroke, int(ensemble.attrs[InEnsemble.EXAMPLES]))
+            name = STANDARD_ERROR.of(InEnsemble.ACCURACY)
+            error = data.read_numbers(own, name) if name in own else np.full(len(share), np.nan)
+            yield _Bins(confidence, accuracy, share, stroke, error)
 
 
 def _draw_diagram(ax: Axes, shown: list[_Bins]) -> None:
