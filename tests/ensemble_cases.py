@@ -15,6 +15,7 @@ __all__ = ["BINS", "classify", "regress"]
 Floats = NDArray[np.float64]
 
 BINS, HALVINGS, BOUNDS = 15, 5, (0.05, 20.0)
+PAIRWISE = {"classes": ["disagreement", "js_divergence"], "values": ["squared_difference"]}
 LONG = {
     "error": ("error of the averaged prediction", "1"),
     "nll": ("negative log likelihood", "nat"),
@@ -106,7 +107,8 @@ def _lay_out(kind: str, count: int, examples: int, orders: Sequence[str], scores
             "ensemble": kind, "split": "test", "examples": examples, "bins": BINS, "halvings": HALVINGS,
             "halving_seed": 0, "temperature_low": BOUNDS[0], "temperature_high": BOUNDS[1], "name": "deep",
             "data_hash": "1234", "model": "mlp", "data": "digits", "bootstrap": 1000,
-            "scores": record_texts(list(scores)),
+            "scores": record_texts(list(scores)), "pairwise": record_texts(PAIRWISE[kind]),
+            "binned_scores": record_texts([name for name in scores if name == "ece"]),
         },
     )  # fmt: skip
     costs = {

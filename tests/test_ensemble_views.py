@@ -32,8 +32,6 @@ from lossatlas.views import ENSEMBLE_VIEWS, Style, draw, draw_interactive, looks
 from lossatlas.views.ensembling import write_ensembles
 from lossatlas.views.style import MILLIMETRE
 
-pytestmark = pytest.mark.filterwarnings("error")
-
 SCORES = ("error", "nll", "brier", "ece")
 COSTS = ("training_passes", "bytes", "evaluations")
 

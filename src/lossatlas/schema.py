@@ -76,6 +76,7 @@ __all__ = [
     "OnTrajectory",
     "Operator",
     "Quantity",
+    "Scoring",
     "TrainedWith",
     "check_dimension",
     "check_name",
@@ -393,7 +394,7 @@ class InEnsemble:
     """Names in the data of an ensemble: K members' predictions on N examples, averaged.
 
     What is averaged of classifiers is probabilities, of other networks outputs. Each score ``s`` of the attribute
-    :attr:`SCORES` (``nll``, ``error``, ``brier``, ``ece``, or ``squared_error``, ``gaussian_nll``) has the variables
+    :attr:`SCORES` (such as ``nll`` and ``ece``, or ``squared_error``) has the variables
 
     - ``s`` (count): of the average of the first members in the given order, on all examples;
     - ``s_difference`` (count): that minus the score of the first member alone;
@@ -401,7 +402,7 @@ class InEnsemble:
     - ``s_halves`` (order, scale, count): every example scored under the order and the temperature that were found on
       the half of the examples that it is not in, averaged over halvings; raw scores with the same orders;
     - ``example_s`` (scale, example): of the average of all members, whose means over examples (weighted with
-      :attr:`EXAMPLE_ROWS` where an example has several rows) are the scores; of ``ece`` with the sign of its bin;
+      :attr:`EXAMPLE_ROWS` where an example has several rows) are the scores; of those of bins with the sign of its bin;
 
     all but the last with a standard error beside them (:data:`STANDARD_ERROR`): ``s_halves_standard_error``. Without
     halvings nothing has the dimensions :attr:`ORDER`, :attr:`HALVING` and :attr:`HALF`, and :attr:`SCALE` is raw alone.
@@ -414,7 +415,11 @@ class InEnsemble:
     VALUES = "values"
     """Outputs are averaged."""
     SCORES = "scores"
-    """The attribute that lists the scores; see :func:`parse_texts`."""
+    """The attribute that lists the scores, those that are read first in front; see :func:`parse_texts`."""
+    BINNED = "binned_scores"
+    """The attribute that lists those of them that have bins of confidence, and no formula of a standard error."""
+    PAIRWISE = "pairwise"
+    """The attribute that lists what is measured of every two members."""
     SPLIT = "split"
     EXAMPLES = "examples"
     """The attribute of the number of examples that were scored, those of which a label counts."""
@@ -426,7 +431,7 @@ class InEnsemble:
     """The attribute of the number of times that the examples were halved."""
     SEED = "halving_seed"
     BOOTSTRAP = "bootstrap"
-    """The attribute of the number of samples of examples of which the standard error of ``ece`` is made."""
+    """The attribute of the number of samples of examples of which standard errors of scores of bins are made."""
     TEMPERATURE_LOW, TEMPERATURE_HIGH = "temperature_low", "temperature_high"
     """The attributes of the bounds within which temperatures were fitted."""
     DATA_HASH = "data_hash"
@@ -502,6 +507,16 @@ class InEnsemble:
     def mean(difference: str) -> str:
         """The name of a mean over pairs among the first members, (count,): ``mean_disagreement``; NaN for one."""
         return f"mean_{difference}"
+
+
+class Scoring:
+    """How ensembles are usually scored, and within which bounds."""
+
+    HALVINGS, BINS, BOOTSTRAP = 5, 15, 1000
+    """Usual numbers of halvings, of bins of confidence (Guo et al. 2017, section 2), and of bootstrap samples."""
+    MOST_HALVINGS, MOST_BINS = 20, 100
+    """Standard errors take the covariances of all bins of all halvings."""
+    FEWEST_SAMPLES, MOST_SAMPLES = 20, 10**6
 
 
 class TrainedWith:

@@ -60,6 +60,8 @@ class Layout:
             Names.HALF: 2,
             Names.EXAMPLE: sampling.examples,
         }
+        self.pairwise: list[str] = []
+        self.binned = [score.quantity().name for score in scores if score.binned]
         self.variables: dict[str, tuple[tuple[str, ...], npt.NDArray[np.generic], dict[str, str]]] = {}
 
     def put_member(self, member: int, scored: Tallies) -> None:
@@ -107,6 +109,7 @@ class Layout:
         words = f"{own.long_name}, mean over pairs of members"
         array = self._array(Names.mean(own.name), (Names.COUNT,), words, own.units)
         array[...] = [average_pairs(diversity.values, size) for size in self.sizes]
+        self.pairwise.append(own.name)
 
     def put_reliability(self, reliability: Reliability) -> None:
         """Put confidence and accuracy in bins."""
@@ -154,6 +157,8 @@ class Layout:
         attributes: dict[str, str | int | float] = {
             Names.KIND: kind,
             Names.SCORES: record_texts(list(self.quantities)),
+            Names.PAIRWISE: record_texts(self.pairwise),
+            Names.BINNED: record_texts(self.binned),
             Names.EXAMPLES: self.sampling.examples,
             Names.ROWS: self.sampling.rows,
             Names.HALVINGS: self.settings.halvings,

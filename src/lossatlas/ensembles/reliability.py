@@ -29,7 +29,13 @@ class Reliability:
         self._products = torch.zeros(STAGES, 3, sampling.bins, dtype=torch.float64)
 
     def add(self, stage: int, several: Sequence[AveragedClasses], rows: slice) -> None:
-        """Add rows that begin and end between examples to a stage, as one average or several have them (of halvings)."""
+        """Add rows that begin and end between examples to a stage.
+
+        Args:
+            stage: the number of the stage.
+            several: the average for the rows, or one for each halving.
+            rows: the rows.
+        """
         bins = self.sampling.bins
         for block in self.sampling.cut(2 * bins, rows):
             own = slice(block.start - rows.start, block.stop - rows.start)

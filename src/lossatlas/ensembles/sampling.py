@@ -11,12 +11,10 @@ import torch
 from torch import Tensor
 
 from lossatlas.ensembles.averaged import count_rows
+from lossatlas.schema import Scoring
 from lossatlas.streams import make_generator
 
-__all__ = ["BOOTSTRAP", "Measured", "Sampling", "Tallies", "Tally", "join_measured"]
-
-BOOTSTRAP = 1000
-"""The usual number of samples for standard errors that have no formula."""
+__all__ = ["Measured", "Sampling", "Tallies", "Tally", "join_measured"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +47,7 @@ class Sampling:
     """
 
     def __init__(
-        self, rows: int, examples: Tensor | None, bins: int, bootstrap: int = BOOTSTRAP, seed: int = 0
+        self, rows: int, examples: Tensor | None, bins: int, bootstrap: int = Scoring.BOOTSTRAP, seed: int = 0
     ) -> None:
         self.rows = rows
         self.bins, self.bootstrap, self.seed = bins, bootstrap, seed

@@ -6,19 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lossatlas.ensembles.sampling import BOOTSTRAP
 from lossatlas.errors import BadInput
-from lossatlas.metrics import BINS
-from lossatlas.schema import InEnsemble
+from lossatlas.schema import InEnsemble, Scoring
 
 __all__ = ["ScoringSettings"]
 
 ORDERS = (InEnsemble.GIVEN, InEnsemble.GREEDY)
 EACH, SPREAD = 12, 12
 """Up to how many members every number of them is scored, and about how many numbers of more."""
-MOST_HALVINGS, MOST_BINS = 20, 100
-"""Standard errors take the covariances of all bins of all halvings."""
-FEWEST_SAMPLES = 20
 MEMORY = 2**30
 
 
@@ -42,19 +37,19 @@ class ScoringSettings:
     orders: tuple[str, ...] = ORDERS
     pairs: bool = True
     sizes: tuple[int, ...] = ()
-    halvings: int = 5
+    halvings: int = Scoring.HALVINGS
     seed: int = 0
-    bins: int = BINS
-    bootstrap: int = BOOTSTRAP
+    bins: int = Scoring.BINS
+    bootstrap: int = Scoring.BOOTSTRAP
     memory: int = MEMORY
 
     def __post_init__(self) -> None:
         if InEnsemble.GIVEN not in self.orders or not set(self.orders) <= set(ORDERS):
             raise BadInput(f"orders of members are {self.orders}; expected 'given', or 'given' and 'greedy'")
         for name, least, most in (
-            ("halvings", 0, MOST_HALVINGS),
-            ("bins", 1, MOST_BINS),
-            ("bootstrap", FEWEST_SAMPLES, 10**6),
+            ("halvings", 0, Scoring.MOST_HALVINGS),
+            ("bins", 1, Scoring.MOST_BINS),
+            ("bootstrap", Scoring.FEWEST_SAMPLES, Scoring.MOST_SAMPLES),
         ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lossatlas.schema import Scoring
+
 __all__ = ["BINS", "MOST_BINS", "find_bins", "score_brier"]
 
-BINS = 15
+BINS = Scoring.BINS
 """The number of bins of confidence, as in Guo et al. 2017, section 2."""
 MOST_BINS = 10_000
 

@@ -4,14 +4,32 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from lossatlas.bounds import Count, CountOrZero, Seed
+from msgspec import Meta
+
+from lossatlas.bounds import Count, Seed
 from lossatlas.errors import BadInput
 from lossatlas.recipes.base import ProblemConfig, spell_list
 from lossatlas.recipes.shared_config import EvaluationConfig, SamplesConfig
+from lossatlas.schema import Scoring
 
 __all__ = ["EnsembleConfig"]
+
+Halvings: TypeAlias = Annotated[
+    int, Meta(ge=0, le=Scoring.MOST_HALVINGS, description=f"a number from 0 to {Scoring.MOST_HALVINGS}")
+]
+Bins: TypeAlias = Annotated[
+    int, Meta(ge=1, le=Scoring.MOST_BINS, description=f"a number from 1 to {Scoring.MOST_BINS}")
+]
+Samples: TypeAlias = Annotated[
+    int,
+    Meta(
+        ge=Scoring.FEWEST_SAMPLES,
+        le=Scoring.MOST_SAMPLES,
+        description=f"a number from {Scoring.FEWEST_SAMPLES} to {Scoring.MOST_SAMPLES:,}",
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +58,14 @@ class EnsembleConfig(EvaluationConfig, MembersConfig):
     sizes: tuple[Count, ...] = ()
     """Numbers of members at which the ensemble is scored; with none all up to 12, and about 12 more spread evenly in
     their logarithms."""
-    halvings: CountOrZero = 5
+    halvings: Halvings = Scoring.HALVINGS
     """Number of random divisions of the examples into halves, stratified by class; temperatures and greedy orders are
     chosen on one half and scored on the other, both ways; 0 leaves these out."""
     halving_seed: Seed = 0
     """Seed of the divisions into halves, and of bootstraps."""
-    bins: Count = 15
+    bins: Bins = Scoring.BINS
     """Number of equal bins of confidence in the expected calibration error."""
-    bootstrap: Count = 1000
+    bootstrap: Samples = Scoring.BOOTSTRAP
     """Number of bootstrap samples of standard errors for which there is no formula."""
     predictions: Literal["auto", "classes", "values"] = "auto"
     """What is averaged: probabilities of classes, or values, such as those of a regression; auto follows from the

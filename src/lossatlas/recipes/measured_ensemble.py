@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import xarray as xr
 
-from lossatlas.describing import count_things
+from lossatlas.describing import count_things, join_words
 from lossatlas.schema import InEnsemble, parse_texts
 
 __all__ = ["describe_ensemble"]
@@ -21,14 +21,20 @@ def describe_ensemble(subject: xr.Dataset) -> Iterator[str]:
     what = "probabilities" if classes else "outputs"
     spread = "" if classes else ", their spread the population standard deviation over members"
     yield f"Averaged: the {what} of {count_things(subject.sizes[InEnsemble.MEMBER], 'member')}{spread}."
-    scores = parse_texts(attrs.get(InEnsemble.SCORES))
-    if "ece" in scores and InEnsemble.BINS in attrs:
-        yield f"Expected calibration error over {int(attrs[InEnsemble.BINS])} bins of equal width in confidence."
+    binned = join_words(
+        [
+            str(subject[name].attrs.get("long_name", name)).partition(" (")[0]
+            for name in parse_texts(attrs.get(InEnsemble.BINNED))
+        ]
+    )
+    if binned and InEnsemble.BINS in attrs:
+        bins = int(attrs[InEnsemble.BINS])
+        yield f"{binned[0].upper()}{binned[1:]} over {bins} bins of equal width in confidence."
     if int(attrs.get(InEnsemble.HALVINGS, 0)) > 0:
         yield _describe_halves(subject, "temperature" if classes else "factor on the spread", stratified=classes)
     bootstrap = (
-        f", of the calibration error over {int(attrs[InEnsemble.BOOTSTRAP]):,} bootstrap samples of examples"
-        if "ece" in scores and InEnsemble.BOOTSTRAP in attrs
+        f", of the {binned} over {int(attrs[InEnsemble.BOOTSTRAP]):,} bootstrap samples of examples"
+        if binned and InEnsemble.BOOTSTRAP in attrs
         else ""
     )
     yield f"Standard errors over examples{bootstrap}; those of differences are paired."

@@ -19,9 +19,9 @@ __all__ = [
     "check_ensembles",
     "count_members",
     "describe_ends",
+    "find_label",
     "has_values",
     "is_ensemble",
-    "label_of",
     "list_costs",
     "list_differing",
     "list_scores",
@@ -107,7 +107,7 @@ def read_halves(ensemble: xr.Dataset, score: str, order: str, scale: str) -> tup
     return (values, error) if np.isfinite(values).any() else None
 
 
-def label_of(ensembles: Ensembles, name: str) -> str:
+def find_label(ensembles: Ensembles, name: str) -> str:
     """The label of a variable with its unit, as the first ensemble that has it says."""
     return data.label_variable(next(one for one in ensembles.values() if name in one), name)
 

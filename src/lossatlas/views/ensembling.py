@@ -80,7 +80,7 @@ def write_ensembles(
     write_page(
         path,
         title=title or _name_page(ensembles),
-        lead=" ".join([*(_lead(name, one) for name, one in ensembles.items()), *_note_differing(ensembles)]),
+        lead=" ".join([*(_summarise(name, one) for name, one in ensembles.items()), *_note_differing(ensembles)]),
         tiles=_tile(ensembles),
         images=place_pictures(pictures, rendered),
         summary_grids=[*tables, *grids],
@@ -96,7 +96,7 @@ def _name_page(ensembles: Ensembles) -> str:
     return f"Ensemble of {count_things(one.sizes[InEnsemble.MEMBER], 'member')}"
 
 
-def _lead(name: str, ensemble: xr.Dataset) -> str:
+def _summarise(name: str, ensemble: xr.Dataset) -> str:
     """State in a sentence what was averaged, and how its first score compares with that of the first member."""
     what = "probabilities" if ensemble.attrs[InEnsemble.KIND] == InEnsemble.CLASSES else "outputs"
     score = list_scores({name: ensemble})[0]
@@ -107,7 +107,7 @@ def _lead(name: str, ensemble: xr.Dataset) -> str:
     split = f" of the {ensemble.attrs[InEnsemble.SPLIT]} split" if InEnsemble.SPLIT in ensemble.attrs else ""
     return (
         f"{name}: the {what} of {members}, averaged, on {examples}{split}: "
-        f"{_words(ensemble, score)} {together}{compared}."
+        f"{_label(ensemble, score)} {together}{compared}."
     )
 
 
@@ -122,9 +122,9 @@ def _tile(ensembles: Ensembles) -> list[tuple[str, str]]:
         return [("ensembles", str(len(ensembles)))]
     (one,) = ensembles.values()
     tiles = [("members", str(one.sizes[InEnsemble.MEMBER]))]
-    tiles += [(_words(one, score), _read_ends(one, score)[1]) for score in list_scores(ensembles)]
+    tiles += [(_label(one, score), _read_ends(one, score)[1]) for score in list_scores(ensembles)]
     if (found := read_halves(one, "nll", InEnsemble.GIVEN, InEnsemble.TEMPERED)) is not None:
-        tiles.append((f"{_words(one, 'nll')}, tempered on halves", _write(found, -1)))
+        tiles.append((f"{_label(one, 'nll')}, tempered on halves", _write(found, -1)))
     return tiles
 
 
@@ -155,8 +155,8 @@ def _tabulate_all(ensembles: Ensembles) -> Grid:
     head = [
         "ensemble",
         "members",
-        *(_words(first, score) for score in scores),
-        *(f"{_words(first, score)}, tempered" for score in halves),
+        *(_label(first, score) for score in scores),
+        *(f"{_label(first, score)}, tempered" for score in halves),
         *(HEADS[cost] for cost in costs),
     ]
     return Grid("Ensembles", head, rows, f"{ERRORS} Tempered scores are those on halves. {ON_HALVES}")
@@ -166,9 +166,9 @@ def _tabulate_scores(ensemble: xr.Dataset, title: str) -> Grid:
     rows = []
     for score in list_scores({"": ensemble}):
         alone, together, difference = _read_ends(ensemble, score)
-        rows.append([_words(ensemble, score), alone, _write_spread(ensemble, score), together, difference])
+        rows.append([_label(ensemble, score), alone, _write_spread(ensemble, score), together, difference])
     head = ["score", "first member", "mean member (lowest to highest)", "all members", "all less the first"]
-    return Grid(_title(title), head, rows, f"Lower is better. {PAIRED}")
+    return Grid(_capitalise(title), head, rows, f"Lower is better. {PAIRED}")
 
 
 def _write_spread(ensemble: xr.Dataset, score: str) -> str:
@@ -194,11 +194,11 @@ def _tabulate_halves(ensemble: xr.Dataset, title: str) -> Iterator[Grid]:
         for order in (InEnsemble.GIVEN, InEnsemble.GREEDY):
             for scale in (InEnsemble.RAW, InEnsemble.TEMPERED):
                 if (found := read_halves(ensemble, score, order, scale)) is not None:
-                    name = f"{_words(ensemble, score)}, {order} order, {scale}"
+                    name = f"{_label(ensemble, score)}, {order} order, {scale}"
                     rows.append([name, *(_write(found, place) for place in places)])
     if rows:
         head = ["score", *(count_things(int(counts[place]), "member") for place in places)]
-        yield Grid(_title(title), head, rows, f"{ERRORS} {ON_HALVES}")
+        yield Grid(_capitalise(title), head, rows, f"{ERRORS} {ON_HALVES}")
 
 
 def _tabulate_counts(ensemble: xr.Dataset, title: str) -> Grid:
@@ -216,8 +216,8 @@ def _tabulate_counts(ensemble: xr.Dataset, title: str) -> Grid:
     unknown = [HEADS[cost] for cost in HEADS if cost not in costs]
     note = f"The first members in the given order, raw, on all examples. {ERRORS}"
     lost = f" Not known: {', '.join(unknown)}." * bool(unknown)
-    head = ["members", *(_words(ensemble, score) for score in scores), *(HEADS[cost] for cost in costs)]
-    return Grid(_title(title), head, rows, note + lost)
+    head = ["members", *(_label(ensemble, score) for score in scores), *(HEADS[cost] for cost in costs)]
+    return Grid(_capitalise(title), head, rows, note + lost)
 
 
 def _tabulate_members(ensemble: xr.Dataset, title: str) -> Grid:
@@ -235,14 +235,14 @@ def _tabulate_members(ensemble: xr.Dataset, title: str) -> Grid:
         for k, name in enumerate(ensemble[InEnsemble.MEMBER].values)
     ]
     greedy = [] if places is None else ["mean place in greedy orders"]
-    return Grid(_title(title), ["member", *(_words(ensemble, score) for score in scores), *greedy], rows, ERRORS)
+    return Grid(_capitalise(title), ["member", *(_label(ensemble, score) for score in scores), *greedy], rows, ERRORS)
 
 
-def _words(ensemble: xr.Dataset, score: str) -> str:
+def _label(ensemble: xr.Dataset, score: str) -> str:
     return data.label_variable(ensemble, score)
 
 
-def _title(title: str) -> str:
+def _capitalise(title: str) -> str:
     return f"{title[0].upper()}{title[1:]}" if ": " not in title else title
 
 

@@ -22,6 +22,10 @@ class Score(ABC):
 
     kind: ClassVar[Kind]
     """Which predictions it is of."""
+    order: ClassVar[int] = 100
+    """Its place among the scores of its kind: those of lower numbers are read first."""
+    binned: ClassVar[bool] = False
+    """Whether it is one of bins, and not a mean."""
 
     def __init__(self, bins: int) -> None:
         self.bins = bins
@@ -41,9 +45,6 @@ class Score(ABC):
 
 SCORES: Registry[type[Score]] = Registry("score", "lossatlas.ensembles.scores.kinds")
 
-FIRST = ("nll", "error", "squared_error")
-"""Which scores come first, in this order."""
-
 
 def make_scores(kind: Kind, bins: int) -> dict[str, Score]:
     """Make the scores of a kind of predictions, by name; those that are read first come first.
@@ -52,5 +53,5 @@ def make_scores(kind: Kind, bins: int) -> dict[str, Score]:
         kind: the kind of predictions.
         bins: the number of bins of those that have bins.
     """
-    names = sorted(SCORES, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
+    names = sorted(SCORES, key=lambda name: (SCORES[name].order, name))
     return {name: SCORES[name](bins) for name in names if SCORES[name].kind == kind}

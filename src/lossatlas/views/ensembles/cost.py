@@ -16,8 +16,8 @@ from lossatlas.views.ensemble_data import (
     COSTS,
     Ensembles,
     describe_ends,
+    find_label,
     has_values,
-    label_of,
     list_costs,
     list_differing,
     list_scores,
@@ -70,7 +70,7 @@ class Cost(EnsembleView):
                 axes.append(drawn.add_subplot(len(scores), len(costs), place, sharex=above, sharey=beside))
             grid.append(axes)
             shown = [_list_curves(ensembles, score, cost) for cost in costs]
-            draw_curves(axes, figures.wrapped(label_of(ensembles, score), room[1] - 0.2), shown)
+            draw_curves(axes, figures.wrapped(find_label(ensembles, score), room[1] - 0.2), shown)
             for ax, curves in zip(axes, shown, strict=True):
                 _mark_whole(ax, curves)
                 ax.tick_params(labelsize=8, labelleft=ax is axes[0], labelbottom=row == len(scores) - 1)
@@ -116,7 +116,7 @@ def _list_curves(ensembles: Ensembles, score: str, cost: str) -> list[Drawn]:
 def _choose_unit(ensembles: Ensembles, cost: str) -> tuple[float, str]:
     """Choose how many of its units the axis of a cost counts as one, and label it; of bytes kB, MB or GB."""
     if cost != InEnsemble.BYTES:
-        return 1.0, label_of(ensembles, cost)
+        return 1.0, find_label(ensembles, cost)
     least = min(float(np.nanmin(one[cost].values)) for one in ensembles.values() if has_values(one, cost))
     unit = next(unit for unit in reversed(BYTE_UNITS) if least >= BYTE_UNITS[unit] or BYTE_UNITS[unit] == 1)
     words = next(str(one[cost].attrs.get("long_name", cost)) for one in ensembles.values() if cost in one)

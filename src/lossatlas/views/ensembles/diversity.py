@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from lossatlas.schema import InEnsemble
+from lossatlas.schema import InEnsemble, parse_texts
 from lossatlas.views import data, figures, lines
 from lossatlas.views.ensemble_data import (
     Ensembles,
     count_members,
     describe_ends,
+    find_label,
     has_values,
-    label_of,
     list_differing,
     read_values,
 )
@@ -30,7 +30,6 @@ from lossatlas.views.style import MILLIMETRE, Style
 
 __all__ = ["Diversity"]
 
-PAIRWISE = (InEnsemble.DISAGREEMENT, InEnsemble.JS_DIVERGENCE, InEnsemble.SQUARED_DIFFERENCE)
 SHARES = {InEnsemble.DISAGREEMENT}
 """Quantities that are fractions, which matrices show in percent."""
 NAMES = 1.4  # inches beside a matrix, and below it
@@ -41,7 +40,7 @@ PANEL, HEIGHT = 4.2, 2.4  # inches; of a panel of curves
 class Diversity(EnsembleView):
     """A matrix of each quantity that compares two members, of a single ensemble; its mean over pairs of so many."""
 
-    needs = "quantities that compare two members (disagreement, js_divergence or squared_difference)"
+    needs = "quantities that compare two members, such as disagreement or squared_difference"
     caption = (
         "How differently the members predict: matrices of all pairs, where these were compared, each with its own "
         "colour scale, and means over the pairs among so many members in the given order."
@@ -87,7 +86,7 @@ class Diversity(EnsembleView):
                 for called, colour, one in list_names(ensembles)
                 if has_values(one, name)
             ]
-            draw_curves([ax], figures.wrapped(label_of(ensembles, name), HEIGHT - 0.4), [shown])
+            draw_curves([ax], figures.wrapped(find_label(ensembles, name), HEIGHT - 0.4), [shown])
             scale_counts(ax, np.concatenate([each.at[np.isfinite(each.values)] for each in shown]))
             ax.set_xlabel("number of members")
             strokes += [each.stroke for each in shown]
@@ -99,15 +98,22 @@ class Diversity(EnsembleView):
         return " ".join([self.describe(ensembles), *describe_ends(ensembles, _list_means(ensembles))])
 
 
+def _list_pairwise(ensembles: Ensembles) -> list[str]:
+    """List what was measured of every two members of some ensemble, each once."""
+    return list(
+        dict.fromkeys(name for one in ensembles.values() for name in parse_texts(one.attrs.get(InEnsemble.PAIRWISE)))
+    )
+
+
 def _list_matrices(ensembles: Ensembles) -> list[str]:
     """List what is known of pairs of members of a single ensemble; several have no members in common."""
     if len(ensembles) > 1:
         return []
     (one,) = ensembles.values()
-    return [name for name in PAIRWISE if has_values(one, name)]
+    return [name for name in _list_pairwise(ensembles) if has_values(one, name)]
 
 
 def _list_means(ensembles: Ensembles) -> list[str]:
     """List the means over pairs that are known of one ensemble at least."""
-    names = [InEnsemble.mean(name) for name in PAIRWISE]
+    names = [InEnsemble.mean(name) for name in _list_pairwise(ensembles)]
     return [name for name in names if any(has_values(one, name) for one in ensembles.values())]

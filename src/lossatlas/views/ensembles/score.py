@@ -14,7 +14,7 @@ from lossatlas.views.ensemble_data import (
     Ensembles,
     count_members,
     describe_ends,
-    label_of,
+    find_label,
     list_differing,
     list_scores,
     read_halves,
@@ -69,7 +69,7 @@ class Score(EnsembleView):
 
     def draw(self, ensembles: Ensembles, style: Style) -> Figure:
         scores = list_scores(ensembles)
-        labels = [label_of(ensembles, score) for score in scores]
+        labels = [find_label(ensembles, score) for score in scores]
         drawn, placed, room = lay_panels(style, len(scores), "number of members")
         strokes, undefined, every = [], [], []
         for ax, score, label in zip(placed, scores, labels, strict=True):

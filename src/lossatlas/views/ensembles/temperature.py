@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lossatlas.schema import InEnsemble
 from lossatlas.views import data, figures, lines, looks, scales
-from lossatlas.views.ensemble_data import Ensembles, count_members, has_values, label_of, list_differing
+from lossatlas.views.ensemble_data import Ensembles, count_members, find_label, has_values, list_differing
 from lossatlas.views.ensembles._ensemble import (
     Drawn,
     EnsembleView,
@@ -57,7 +57,7 @@ class Temperature(EnsembleView):
             ]
             shown.append(Drawn(counts, middle, None, stroke))
             strokes.append(stroke)
-        label = label_of(ensembles, InEnsemble.TEMPERATURE)
+        label = find_label(ensembles, InEnsemble.TEMPERATURE)
         draw_curves([ax], label, [shown])
         scale_counts(ax, np.concatenate([one.at for one in shown]))
         ax.axhline(1, color=looks.GREY, linewidth=0.8, zorder=1, label=lines.UNNAMED)

@@ -17,6 +17,7 @@ class Brier(Score):
     """The squared distance between probabilities and the label, from 0 to 2 (Brier 1950)."""
 
     kind = CLASSES
+    order = 30
 
     def quantity(self) -> Quantity:
         return Quantity("brier", "Brier score", "1")

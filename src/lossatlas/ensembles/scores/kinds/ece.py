@@ -17,6 +17,8 @@ class CalibrationError(Score):
     """How far confidence and accuracy are apart, within bins of equal confidence (Guo et al. 2017, equation 3)."""
 
     kind = CLASSES
+    order = 40
+    binned = True
 
     def quantity(self) -> Quantity:
         return Quantity("ece", f"expected calibration error ({self.bins} bins)", "1", record=f"{self.bins} bins")

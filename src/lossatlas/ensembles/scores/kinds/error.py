@@ -16,6 +16,7 @@ class ErrorRate(Score):
     """The fraction of wrong predictions; no temperature changes it."""
 
     kind = CLASSES
+    order = 20
 
     def quantity(self) -> Quantity:
         return Quantity("error", "error rate", "1")

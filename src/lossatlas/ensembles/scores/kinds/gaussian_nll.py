@@ -21,6 +21,7 @@ class GaussianLikelihood(Score):
     """
 
     kind = VALUES
+    order = 20
 
     def quantity(self) -> Quantity:
         return Quantity("gaussian_nll", "negative log likelihood of mean and spread", "nat")

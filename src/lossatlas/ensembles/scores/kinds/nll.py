@@ -16,6 +16,7 @@ class LogLikelihood(Score):
     """Minus the logarithm of the probability of the label; infinite where a label has probability 0."""
 
     kind = CLASSES
+    order = 10
 
     def quantity(self) -> Quantity:
         return Quantity("nll", "negative log likelihood", "nat")

@@ -16,6 +16,7 @@ class SquaredErrorOfMean(Score):
     """The squared error of the members' mean output, averaged over outputs as in the loss of that name."""
 
     kind = VALUES
+    order = 10
 
     def quantity(self) -> Quantity:
         return Quantity("squared_error", "squared error", "1")
