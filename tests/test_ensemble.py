@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -363,6 +364,8 @@ def test_differences_from_another_ensemble_are_paired(there: Path, tmp_path: Pat
         (("a", "b"), {"sizes": (3,)}, "sizes names 3"),
         (("a", "b"), {"predictions": "values"}, "they are classes"),
         (("a", "b"), {"against": ("a",)}, "ensemble"),
+        (("missing", "b"), {"halvings": 50}, "halvings is 50; expected a number from 0 to 20"),
+        (("missing", "b"), {"bins": 101}, "bins is 101; expected a number from 1 to 100"),
         (("a", "b"), {"examples": "3"}, "halves"),
         (("a", "b"), {"examples": "1", "halvings": 0}, "two examples"),
         (("a", "missing"), {}, "missing"),
@@ -381,6 +384,19 @@ def test_members_of_another_architecture_are_refused(there: Path, tmp_path: Path
     run_train(TrainConfig(model_options={"hidden": (4,)}, epochs=1.0), tmp_path / "mlp")
     with pytest.raises(BadInput, match="mlp"):
         run_ensemble(build("a", str(tmp_path / "mlp")), tmp_path / "run", pictures=False)
+
+
+def test_the_command_line_tells_differences_and_bounds(
+    there: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verb = ["ensemble", "heart@low:3", "--examples=100", "--no_pictures"]
+    assert main([*verb, f"--out={tmp_path / 'one'}"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(
+        r"of 60 temperatures \d+ in given order and \d+ in greedy order ended at the bounds 0.05 and 20", said
+    )
+    assert main([*verb, f"--against={tmp_path / 'one'}", f"--out={tmp_path / 'other'}"]) == 0
+    assert re.search(r"less .*one: nll 0(.000)? ± 0", capsys.readouterr().out)
 
 
 def test_the_command_line_tells_scores(there: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

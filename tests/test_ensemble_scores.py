@@ -260,6 +260,18 @@ class TestProbabilitiesOfZeroAndOne:
         assert (own[InEnsemble.POSITION].sel(member="b") == 0).all()
 
 
+def test_temperatures_at_a_bound_are_counted_and_said() -> None:
+    labels = torch.arange(40) % 2
+    right = 5 * torch.nn.functional.one_hot(labels, 2).float()  # so that no temperature is low enough
+    predictions = Predictions(
+        "ab", Rows("classes", labels, 2, torch.arange(40), 40), right.log_softmax(1).expand(2, 40, 2)
+    )
+    with pytest.warns(Caution, match="40 of 40 temperatures ended at the bounds 0.05 and 20 of their search") as told:
+        own = score_ensemble(predictions)
+    assert len(told) == 1
+    assert own[InEnsemble.AT_BOUND].values.tolist() == [[10, 10], [10, 10]]
+
+
 class TestValues:
     def test_have_the_scores_of_mean_and_spread(self, found_values: xr.Dataset) -> None:
         values, targets = VALUES.some(slice(None)).double().numpy(), VALUES.targets.double().numpy()
@@ -390,6 +402,14 @@ class TestData:
         assert own["nll_difference"].sel(count=3).item() == pytest.approx(
             own["nll"].sel(count=3).item() - own["member_nll"][0].item()
         )
+
+    def test_list_what_is_read_first_and_what_has_bins(self, found: xr.Dataset, found_values: xr.Dataset) -> None:
+        listed = {
+            name: [schema.parse_texts(each.attrs[name]) for each in (found, found_values)]
+            for name in (InEnsemble.BINNED, InEnsemble.PAIRWISE)
+        }
+        assert listed[InEnsemble.BINNED] == [["ece"], []]
+        assert listed[InEnsemble.PAIRWISE] == [["disagreement", "js_divergence"], ["squared_difference"]]
 
     def test_tell_how_far_they_are(self) -> None:
         told: list[float] = []

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lossatlas.ensembles.averaged import AveragedClasses, list_blocks, start_average
 from lossatlas.ensembles.averages import Averages
+from lossatlas.ensembles.calibration import HIGHEST, LOWEST
 from lossatlas.ensembles.crossing import choose_orders, cross, fit_given, fit_greedy, measure, score_greedy
 from lossatlas.ensembles.diversity import measure_diversity
 from lossatlas.ensembles.halves import check_halves, halve
@@ -42,7 +43,8 @@ def score_ensemble(
         on_share: told which share of the work is done.
 
     Returns:
-        What :class:`lossatlas.schema.InEnsemble` describes. It warns where a likelihood is infinite or undefined.
+        What :class:`lossatlas.schema.InEnsemble` describes. It warns where a likelihood is infinite or undefined,
+        and where temperatures are at a bound.
 
     Raises:
         BadInput: there are fewer than two members or examples, a prediction is not a number, probabilities do not sum
@@ -216,6 +218,7 @@ class _Scoring:
             )
 
     def _warn(self, found: xr.Dataset) -> None:
+        self._warn_of_bounds(found)
         last = {"count": self.sizes[-1]}
         if "nll" in found and not bool(found["nll"].sel(last) < float("inf")):
             warnings.warn(
@@ -233,6 +236,17 @@ class _Scoring:
                 ),
                 stacklevel=3,
             )
+
+    def _warn_of_bounds(self, found: xr.Dataset) -> None:
+        if InEnsemble.AT_BOUND not in found or not (count := int(found[InEnsemble.AT_BOUND].sum())):
+            return
+        warnings.warn(
+            Caution(
+                f"{count:,} of {found[InEnsemble.TEMPERATURE].size:,} temperatures ended at the bounds {LOWEST:g} and "
+                f"{HIGHEST:g} of their search; scores with them are doubtful"
+            ),
+            stacklevel=4,
+        )
 
     def _tell(self, part: str, share: float) -> None:
         """Report the share of a part of the work, all parts counting alike."""

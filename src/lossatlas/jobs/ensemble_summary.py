@@ -23,8 +23,9 @@ def summarise_ensemble(data: xr.Dataset, others: Mapping[str, xr.Dataset] | None
 
     Returns:
         The number of members, scores of a single member and of all, raw and with a temperature, their differences, and
-        costs; None for what is not known. ``against`` has by ensemble the differences of this one from it, with paired
-        standard errors, raw and with temperatures.
+        costs; None for what is not known. ``scores`` lists their names, and ``temperature_at_bound`` says by order how
+        many of all ``temperatures`` ended at a bound. ``against`` has by ensemble the differences of this one from it,
+        with paired standard errors, raw and with temperatures.
 
     Raises:
         BadInput: another ensemble was scored on other examples.
@@ -34,6 +35,7 @@ def summarise_ensemble(data: xr.Dataset, others: Mapping[str, xr.Dataset] | None
         "members": int(data[InEnsemble.COUNT].values[-1]),
         InEnsemble.SPLIT: data.attrs[InEnsemble.SPLIT],
         InEnsemble.EXAMPLES: int(data.attrs[InEnsemble.EXAMPLES]),
+        InEnsemble.SCORES: names,
     }
     for name in names:
         found[f"{InEnsemble.of_member(name)}_mean"] = _write(data[InEnsemble.of_member(name)].mean())
@@ -49,10 +51,17 @@ def summarise_ensemble(data: xr.Dataset, others: Mapping[str, xr.Dataset] | None
             at = {InEnsemble.ORDER: InEnsemble.GIVEN, InEnsemble.SCALE: scale}
             for each in (halves, STANDARD_ERROR.of(halves)):
                 found[f"{each}_{scale}"] = _write(data[each].sel(at).isel(last))
-    for name in (InEnsemble.TEMPERATURE, InEnsemble.AT_BOUND):
-        if name in data:
-            found[name] = _write(data[name].sel({InEnsemble.ORDER: InEnsemble.GIVEN}).isel(last).mean())
-    for name in (InEnsemble.DISAGREEMENT, InEnsemble.JS_DIVERGENCE, InEnsemble.SQUARED_DIFFERENCE):
+    if InEnsemble.TEMPERATURE in data:
+        given = {InEnsemble.ORDER: InEnsemble.GIVEN}
+        found[InEnsemble.TEMPERATURE] = _write(data[InEnsemble.TEMPERATURE].sel(given).isel(last).mean())
+        found["temperatures"] = data[InEnsemble.TEMPERATURE].size
+        found[InEnsemble.AT_BOUND] = {
+            str(order): int(data[InEnsemble.AT_BOUND].sel({InEnsemble.ORDER: order}).sum())
+            for order in data[InEnsemble.ORDER].values
+        }
+        for bound in (InEnsemble.TEMPERATURE_LOW, InEnsemble.TEMPERATURE_HIGH):
+            found[bound] = float(data.attrs[bound])
+    for name in parse_texts(data.attrs.get(InEnsemble.PAIRWISE)):
         if (mean := InEnsemble.mean(name)) in data:
             found[mean] = _write(data[mean].isel(last))
     for name in (InEnsemble.STEPS, InEnsemble.PASSES, InEnsemble.BYTES, InEnsemble.EVALUATIONS):

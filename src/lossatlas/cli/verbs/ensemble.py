@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,16 +11,16 @@ from lossatlas.cli.app import find_option
 from lossatlas.cli.configured import ConfiguredVerb, RunOptions, format_numbers, lend_problem_of, print_place
 from lossatlas.cli.panels import Example
 from lossatlas.cli.terminal import say
+from lossatlas.describing import join_words
 from lossatlas.recipes import EnsembleConfig
 from lossatlas.rundir import MEMBERS
+from lossatlas.schema import STANDARD_ERROR, parse_texts
 from lossatlas.specs import MemberSpec
 
 if TYPE_CHECKING:
     from lossatlas.jobs.job import Job
 
 __all__ = ["ENSEMBLE"]
-
-SCORES = ("nll", "error", "brier", "ece", "squared_error", "gaussian_nll")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +49,7 @@ class _Ensemble(ConfiguredVerb[EnsembleConfig, _Options]):
 
     def tell(self, summary: Mapping[str, Any], run: _Options) -> None:
         members = summary.get("members")
-        for name in SCORES:
-            if name not in summary:
-                continue
+        for name in parse_texts(summary.get("scores")):
             mean = format_numbers(summary, (f"member_{name}_mean",)).rpartition(" ")[2]
             error = format_numbers(summary, (f"{name}_standard_error",), digits=2).rpartition(" ")[2]
             halves = format_numbers(summary, (f"{name}_halves_tempered",)).rpartition(" ")[2]
@@ -61,15 +59,27 @@ class _Ensemble(ConfiguredVerb[EnsembleConfig, _Options]):
                 f"with a temperature {halves}" if halves else "",
             ]
             say(f"{members} members: {', '.join(filter(None, parts))}")
-        if bound := summary.get("temperature_at_bound"):
+        at_bound = summary.get("temperature_at_bound")
+        orders = {order: found for order, found in at_bound.items() if found} if isinstance(at_bound, Mapping) else {}
+        if orders:
+            low, high = (summary.get(f"temperature_{end}", float("nan")) for end in ("low", "high"))
+            counted = join_words([f"{found:,} in {order} order" for order, found in orders.items()])
             say(
-                f"{bound:g} temperatures ended at the bounds 0.05 and 20 of their search; scores with them are doubtful"
+                f"of {summary.get('temperatures', 0):,} temperatures {counted} ended at the bounds {low:g} and "
+                f"{high:g} of their search; scores with them are doubtful"
             )
         against = summary.get("against")
         for name, found in against.items() if isinstance(against, Mapping) else ():
-            numbers = format_numbers(found, tuple(key for key in found if not key.endswith("_standard_error")))
-            say(f"less {name}: {numbers}")
+            say(f"less {name}: {', '.join(_write_differences(found))}")
         print_place(run, run.pictures)
+
+
+def _write_differences(found: Mapping[str, Any]) -> Iterator[str]:
+    """Write differences of scores with their paired standard errors."""
+    for key in found:
+        if not key.endswith(STANDARD_ERROR.of("")):
+            error = format_numbers(found, (STANDARD_ERROR.of(key),), digits=2).rpartition(" ")[2]
+            yield f"{format_numbers(found, (key,))}{f' ± {error}' if error else ''}"
 
 
 ENSEMBLE = _Ensemble(
