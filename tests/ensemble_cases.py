@@ -152,6 +152,8 @@ def _put_halves(data: xr.Dataset, scores: dict[str, list[list[Floats]]], random:
         words, units = LONG[name]
         given = np.array([[float(np.mean(one)) for one in each] for each in scales])
         gain = 0.02 * (1 - np.linspace(0, 1, given.shape[1]) ** 2)
+        examples = np.stack([np.broadcast_to(each[-1], data.attrs["examples"]) for each in scales])
+        data[f"example_{name}"] = ("scale", "example"), examples, {"long_name": words, "units": units}
         values = np.stack([given * (1 - gain * (order == "greedy")) for order in data["order"].values])
         data[f"{name}_halves"] = ("order", "scale", "count"), values, {"long_name": words, "units": units}
         errors = np.broadcast_to([[_error_of(one) for one in each] for each in scales], values.shape)

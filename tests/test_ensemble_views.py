@@ -20,7 +20,7 @@ from test_slice_views import line
 
 import lossatlas as la
 from lossatlas.cli import main
-from lossatlas.ensembles import Predictions, Rows, ScoringSettings, score_ensemble
+from lossatlas.ensembles import Predictions, Rows, ScoringSettings, compare_ensembles, score_ensemble
 from lossatlas.errors import BadInput
 from lossatlas.exchange.ensemble import ENSEMBLE, read_ensemble
 from lossatlas.exchange.netcdf import encode_netcdf
@@ -58,7 +58,7 @@ def curves(ax: Axes, style: str = "-", colour: str | None = None) -> list[Line2D
 
 
 def test_every_kind_of_an_ensemble_says_what_it_is() -> None:
-    assert set(ENSEMBLE_VIEWS) == {"score", "cost", "reliability", "diversity", "temperature"}
+    assert set(ENSEMBLE_VIEWS) == {"score", "difference", "cost", "reliability", "diversity", "temperature"}
     assert all(ENSEMBLE_VIEWS[name].needs and ENSEMBLE_VIEWS[name].caption.endswith(".") for name in ENSEMBLE_VIEWS)
     assert list(draw(classify())) == ["score", "cost", "reliability", "diversity", "temperature"]
     assert list(draw(regress())) == ["score", "cost", "diversity", "temperature"]
@@ -201,7 +201,7 @@ def test_several_ensembles_say_what_of_them_is_not_alike() -> None:
     several = two()
     pictures = draw(several)
     assert list(pictures) == [
-        f"overlay_{name}" for name in ("score", "cost", "reliability", "diversity", "temperature")
+        f"overlay_{name}" for name in ("score", "difference", "cost", "reliability", "diversity", "temperature")
     ]
     assert all("differ between" not in picture.caption for picture in pictures.values())
     several["swag"].attrs["data_hash"] = "other"
@@ -258,7 +258,9 @@ def test_a_report_states_scores_with_errors_and_paired_differences(tmp_path: Pat
     write_ensembles(tmp_path / "report.html", one, "members: 6", draw(one, ["reliability"]))
     page = (tmp_path / "report.html").read_text()
     tables = read_tables(page)
-    assert list(tables) == ["Scores on all examples", "Scores on halves", "Number of members", "Members"]
+    assert list(tables) == [
+        "Scores on all examples", "Scores on halves", "Temperatures", "Number of members", "Members"
+    ]  # fmt: skip
     head, error, *_ = tables["Scores on all examples"]
     assert head[-1] == "all less the first"
     together, apart = float(one["error"][-1]), float(one["error_difference"][-1])
@@ -280,6 +282,58 @@ def test_a_report_of_several_ensembles_puts_them_side_by_side(tmp_path: Path) ->
     assert (deep[:2], deep[-3:]) == (["deep", "6"], ["60", "240 kB", "6"])
     assert (swag[:2], swag[-3:]) == (["swag", "4"], ["12", "\u2013", "4"])
     assert "<title>Ways compared" in page
+
+
+def test_a_report_states_temperatures_and_how_many_are_at_a_bound(tmp_path: Path) -> None:
+    one = classify()
+    one["temperature"][0, -1, 0, 0] = 20.0
+    one["temperature_at_bound"][0, -1] = 1
+    write_ensembles(tmp_path / "report.html", one, "", {})
+    rows = {row[0]: row[1:] for row in read_tables((tmp_path / "report.html").read_text())["Temperatures"]}
+    *_, highest, bound = rows["given order, 6 members"]
+    assert (highest, bound) == ("20", "1 of 10")
+    assert rows["greedy order, 6 members"][-1] == "0 of 10"
+
+
+def test_differences_of_several_ensembles_are_those_of_their_examples(tmp_path: Path) -> None:
+    several = two()
+    expected = compare_ensembles(several["swag"], several["deep"])
+    picture = show(several, ["difference"])["overlay_difference"]
+    for ax, score in zip(picture.axes, SCORES, strict=True):
+        raw, tempered = [each for each in ax.containers if isinstance(each, ErrorbarContainer)]
+        own = expected[score]
+        (bar,) = raw.lines[2]
+        low, high = bar.get_segments()[0][:, 0]
+        assert (low + high) / 2 == pytest.approx(own.difference, abs=1e-9)
+        assert (high - low) / 4 == pytest.approx(own.standard_error, abs=1e-9)
+        assert score in ("error", "ece") or tempered.lines[0].get_xdata()[0] != raw.lines[0].get_xdata()[0]
+    write_ensembles(tmp_path / "report.html", several, "", {})
+    head, swag = read_tables((tmp_path / "report.html").read_text())["Paired differences from deep"]
+    assert (head[0], swag[0], len(head)) == ("ensemble", "swag", 1 + 2 * len(SCORES))
+    assert float(swag[2].split(" ")[0].replace("\u2212", "-")) == pytest.approx(expected["nll"].difference, abs=1e-3)
+
+
+def test_differences_that_are_infinite_are_named() -> None:
+    several = two()
+    several["swag"]["example_nll"][0, 3] = np.inf
+    picture = draw(several, ["difference"])["overlay_difference"]
+    assert "not finite: swag in negative log likelihood (nat)" in picture.caption
+    picture.figure.draw_without_rendering()
+
+
+def test_differences_of_other_examples_are_not_shown(tmp_path: Path) -> None:
+    several = two()
+    several["swag"].attrs["data_hash"] = "another"
+    assert "overlay_difference" not in draw(several)
+    write_ensembles(tmp_path / "report.html", several, "", {})
+    assert not [title for title in read_tables((tmp_path / "report.html").read_text()) if "Paired" in title]
+
+
+def test_a_report_states_differences_from_another_ensemble(tmp_path: Path) -> None:
+    deep, swag = two().values()
+    write_ensembles(tmp_path / "report.html", swag, "", {}, against={"runs/deep": deep})
+    _, (name, *_) = read_tables((tmp_path / "report.html").read_text())["Paired differences from runs/deep"]
+    assert name == "deep"  # as it says itself, like all data of these tests
 
 
 @pytest.mark.parametrize("bare", [False, True])

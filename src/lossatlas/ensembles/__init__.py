@@ -1,12 +1,12 @@
 """Ensembles: members anywhere on charts, their predictions, and how good the average of these is."""
 
 from lossatlas.ensembles.calibration import fit_temperature
-from lossatlas.ensembles.comparing import ScoreDifference, check_comparable, compare_ensembles
 from lossatlas.ensembles.members import Cost, Effort, Members
 from lossatlas.ensembles.predictions import Predictions, Rows
 from lossatlas.ensembles.scores import SCORES
 from lossatlas.ensembles.scoring import score_ensemble
 from lossatlas.ensembles.settings import ScoringSettings
+from lossatlas.paired import ScoreDifference, check_comparable, compare_ensembles
 
 __all__ = [
     "SCORES",

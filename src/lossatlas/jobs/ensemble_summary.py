@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from lossatlas.ensembles.comparing import compare_ensembles
+from lossatlas.paired import compare_ensembles
 from lossatlas.schema import STANDARD_ERROR, InEnsemble, parse_texts
 
 __all__ = ["summarise_ensemble"]

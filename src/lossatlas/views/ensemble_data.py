@@ -9,6 +9,7 @@ import xarray as xr
 
 from lossatlas.describing import count_things
 from lossatlas.errors import BadInput
+from lossatlas.paired import ScoreDifference, compare_ensembles
 from lossatlas.schema import STANDARD_ERROR, InEnsemble, parse_texts
 from lossatlas.views import data, scales
 from lossatlas.views.scales import Floats
@@ -19,6 +20,7 @@ __all__ = [
     "check_ensembles",
     "count_members",
     "describe_ends",
+    "find_differences",
     "find_label",
     "has_values",
     "is_ensemble",
@@ -131,6 +133,25 @@ def describe_ends(ensembles: Ensembles, names: Sequence[str]) -> Iterator[str]:
                 ]
                 said.append(f"{one[name].attrs.get('long_name', name)} {', '.join(ends)}")
         yield f"{called}: {'; '.join(said) or 'nothing finite'}."
+
+
+def find_differences(ensembles: Ensembles, reference: xr.Dataset) -> dict[str, dict[tuple[str, bool], ScoreDifference]]:
+    """Find the paired differences of ensembles from another one, of all members, by score and whether it is tempered.
+
+    Ensembles that cannot be compared with it example by example are left out.
+    """
+    found = {}
+    for name, one in ensembles.items():
+        own: dict[tuple[str, bool], ScoreDifference] = {}
+        for scale in (InEnsemble.RAW, InEnsemble.TEMPERED):
+            try:
+                differences = compare_ensembles(one, reference, scale)
+            except BadInput:  # of other examples, of an older version, or without halves
+                continue
+            own |= {(score, scale == InEnsemble.TEMPERED): each for score, each in differences.items()}
+        if own:
+            found[name] = own
+    return found
 
 
 def list_differing(ensembles: Ensembles) -> list[str]:

@@ -1,4 +1,4 @@
-"""Differences between two ensembles on the same examples."""
+"""Differences between two ensembles on the same examples; pictures show them, so that it does without torch."""
 
 from __future__ import annotations
 
