@@ -33,7 +33,7 @@ def compare_ensembles(one: xr.Dataset, other: xr.Dataset, scale: str = Names.RAW
     Returns:
         By score that both have its value for one minus that for the other, and the standard error of paired
         differences: of the calibration error with the signs of its bins held fixed, by which it is too large rather
-        than too small where a bin is calibrated.
+        than too small where a bin is calibrated. Where a likelihood is infinite they are infinite or NaN.
 
     Raises:
         BadInput: the ensembles were scored on different examples, are of different kinds, have other bins, or no
@@ -45,10 +45,11 @@ def compare_ensembles(one: xr.Dataset, other: xr.Dataset, scale: str = Names.RAW
     found = {}
     for name in names:
         first, second = (each[Names.of_example(name)].sel({Names.SCALE: scale}).values for each in (one, other))
-        differences = first.astype(np.float64) - second
-        mean = float(differences @ rows / rows.sum())
-        residuals = (differences - mean) * rows
-        error = np.sqrt(np.square(residuals).sum() * len(rows) / (len(rows) - 1)) / rows.sum()
+        with np.errstate(invalid="ignore"):  # an infinite likelihood has no differences
+            differences = first.astype(np.float64) - second
+            mean = float(differences @ rows / rows.sum())
+            residuals = (differences - mean) * rows
+            error = np.sqrt(np.square(residuals).sum() * len(rows) / (len(rows) - 1)) / rows.sum()
         found[name] = ScoreDifference(mean, float(error))
     return found
 
