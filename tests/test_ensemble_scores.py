@@ -363,6 +363,7 @@ class TestRefusals:
             ({"orders": ("given", "mine")}, "expected 'given', or 'given' and 'greedy'"),
             ({"halvings": -1}, "halvings of an ensemble's scores are -1; expected from 0 to 20"),
             ({"bins": 0}, "bins of an ensemble's scores are 0; expected from 1 to 100"),
+            ({"memory": -1}, "memory of an ensemble's scores are -1"),
             ({"bootstrap": 3}, "bootstrap of an ensemble's scores are 3"),
         ],
     )

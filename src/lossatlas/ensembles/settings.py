@@ -50,6 +50,7 @@ class ScoringSettings:
             ("halvings", 0, Scoring.MOST_HALVINGS),
             ("bins", 1, Scoring.MOST_BINS),
             ("bootstrap", Scoring.FEWEST_SAMPLES, Scoring.MOST_SAMPLES),
+            ("memory", 0, 2**60),
         ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:

@@ -17,7 +17,7 @@ from lossatlas.engine.planning import MEASURING_SECONDS
 from lossatlas.errors import CannotFinish
 from lossatlas.jobs.estimate import Estimate, measure_peak_bytes
 from lossatlas.jobs.fit_cost import FitCost
-from lossatlas.jobs.fit_members import are_one, score_together
+from lossatlas.jobs.fit_members import coincide, score_together
 from lossatlas.jobs.fit_summary import summarise_fit
 from lossatlas.jobs.forecast import Forecast
 from lossatlas.jobs.job import Handling, Job
@@ -85,7 +85,7 @@ def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
     survey = _survey(run, recipe, cost.survey_engine, how)
     survey_seconds = time.perf_counter() - started
     together = score_together(recipe, cost.survey_engine) if isinstance(recipe.picture, MemberGrid) else None
-    if together and are_one(together.values()):
+    if together and coincide(together.values()):
         how.reporter.say(f"the members {ONE_NETWORK}")
     summary = summarise_fit(recipe, fit, survey, survey_seconds, together)
     if how.pictures:

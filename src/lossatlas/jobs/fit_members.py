@@ -17,7 +17,7 @@ from lossatlas.objectives.residuals import find_residuals, has_residuals, multip
 from lossatlas.pictures import MemberGrid
 from lossatlas.recipes.fit import FitRecipe
 
-__all__ = ["are_one", "score_together"]
+__all__ = ["coincide", "score_together"]
 
 ALIKE = 1e-4
 """Members are one network where the predictions of two differ by this share of their errors, squared, or less."""
@@ -49,7 +49,7 @@ def score_together(recipe: FitRecipe, engine: Engine) -> dict[str, dict[str, flo
     return {name: _score(engine, coefficients, controls, split, size) for name, split in recipe.surveyed.items()}
 
 
-def are_one(scores: Iterable[Mapping[str, float]]) -> bool:
+def coincide(scores: Iterable[Mapping[str, float]]) -> bool:
     """Return whether the members of a fit have become one network, by what :func:`score_together` found by split."""
     found = [(one["mean_squared_difference"], one["error_product"]) for one in scores]
     return bool(found) and all(difference <= ALIKE * max(product, 0.0) for difference, product in found)
