@@ -12,7 +12,7 @@ from lossatlas.errors import BadInput
 from lossatlas.schedules.kinds.linear import LinearDecay
 from lossatlas.schedules.schedule import Cycles, Schedule
 
-__all__ = ["CycledAfter", "lead"]
+__all__ = ["CycledAfter", "compute_lead"]
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ class CycledAfter(Schedule):
 
     def __call__(self, progress: float) -> float:
         if progress < self.begin:
-            return lead(progress, self.begin, self.high)
+            return compute_lead(progress, self.begin, self.high)
         place, _ = modf((progress - self.begin) / (1 - self.begin) * self.cycles)
         return self.cycle(place if progress < 1 else 1.0)
 
     def at_step(self, step: int, total_steps: int) -> float:
         begin, length = self._lay_out(total_steps)
         if step < begin:
-            return lead(step / begin * self.begin, self.begin, self.high) if self.begin else self.high
+            return compute_lead(step / begin * self.begin, self.begin, self.high) if self.begin else self.high
         return self.cycle(((min(step, total_steps - 1) - begin) % length + 1) / length)
 
     def lowest(self) -> tuple[float, ...]:
@@ -86,10 +86,10 @@ class CycledAfter(Schedule):
         return total_steps - self.cycles * length, length
 
 
-def lead(progress: float, begin: float, low: float) -> float:
+def compute_lead(progress: float, begin: float, low: float) -> float:
     """The factor of the training before a share ``begin`` of the budget: 1 in its first half, then linearly to ``low``.
 
-    >>> [lead(progress, begin=0.8, low=0.5) for progress in (0.0, 0.4, 0.6, 0.8)]
+    >>> [compute_lead(progress, begin=0.8, low=0.5) for progress in (0.0, 0.4, 0.6, 0.8)]
     [1.0, 1.0, 0.75, 0.5]
     """
     return LinearDecay(begin / 2, begin, low)(progress) if begin else low

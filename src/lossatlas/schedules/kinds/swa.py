@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lossatlas.bounds import Share
-from lossatlas.schedules.cycled import lead
+from lossatlas.schedules.cycled import compute_lead
 from lossatlas.schedules.schedule import Schedule
 
 __all__ = ["AveragingRate"]
@@ -30,4 +30,4 @@ class AveragingRate(Schedule):
     """Factor of the learning rate from then on."""
 
     def __call__(self, progress: float) -> float:
-        return lead(progress, self.begin, self.low)
+        return compute_lead(progress, self.begin, self.low)
