@@ -410,3 +410,42 @@ def test_the_command_line_tells_scores(there: Path, tmp_path: Path, capsys: pyte
     assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "other").exists()
     assert main(["ensemble", "cycles@members", "--dry_run"]) == 0
+
+
+def test_members_of_a_fit_are_its_members(there: Path, tmp_path: Path) -> None:
+    config = FitConfig(
+        **MODEL, pattern="members:5", steps=2, batch_size=32, splits=("test",), examples="30", plan="loop"
+    )
+    run_fit(config, tmp_path / "plane", pictures=False)
+    plane = str(tmp_path / "plane")
+    (whole,) = build_ensemble(build(f"{plane}@members")).groups
+    (low,) = build_ensemble(build(f"{plane}@low")).groups
+    assert len(whole) == 5
+    assert sorted(whole.coords.tolist()) == sorted(low.coords.tolist())
+    (last,) = build_ensemble(build(f"{plane}@members:2")).groups
+    assert torch.equal(last.coords, whole.coords[-2:])
+    both = build_ensemble(build(f"{plane}@members", "cycles@members"))
+    assert [len(group) for group in both.groups] == [5, 3]
+    with pytest.raises(BadInput, match="holds 5 members and .*@members:6 names 6"):
+        build_ensemble(build(f"{plane}@members:6"))
+    with pytest.raises(BadInput, match="heart does not hold members"):
+        build_ensemble(build("heart@members"))
+
+
+def test_points_of_a_posterior_are_its_first_samples(there: Path, tmp_path: Path) -> None:
+    survey = {"splits": ("test",), "examples": "30", "plan": "loop"}
+    run_survey(SurveyConfig(**MODEL, **survey, posterior="averaged", samples=2), tmp_path / "samples", pictures=False)
+    posterior, swag = f"{tmp_path / 'samples'}@points:3", "averaged@swag:3"
+    config = build(posterior, swag, "averaged")
+    one, other, _ = build_ensemble(config).groups
+    assert one.coords.tolist() == [[0.0], [1.0], [2.0]]
+    assert torch.equal(one.chart.points(one.coords), other.chart.points(other.coords))
+    recipe = build_ensemble(config)
+    assert [recipe.make_buffers(group).record[:11] for group in recipe.groups[:2]] == ["reestimated"] * 2
+    assert one.costs[0] == other.costs[0]
+    (at,) = build_ensemble(build(f"{tmp_path / 'samples'}@at:1;4")).groups
+    assert at.coords.tolist() == [[1.0], [4.0]]
+    repeated = SurveyConfig(**MODEL, **survey, checkpoint="a", grid=(2,), repeats=2)
+    run_survey(repeated, tmp_path / "repeated", pictures=False)
+    with pytest.raises(BadInput, match="repeats of one slice, each along directions of its own"):
+        build_ensemble(build(f"{tmp_path / 'repeated'}@points:3"))

@@ -167,7 +167,7 @@ def _choose_kind(spec: str, named: MemberSpec) -> MemberKind | None:
     if not named.kind:
         return None
     try:
-        return MEMBER_KINDS[named.kind]
+        return MEMBER_KINDS[named.kind].settle(named.place)
     except BadInput as error:
         raise BadInput(f"{spec}: {error}") from error
 

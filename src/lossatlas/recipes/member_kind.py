@@ -25,6 +25,14 @@ class MemberKind(ABC):
     words: ClassVar[str]
     """What the members are, in words."""
 
+    def settle(self, place: str) -> MemberKind:
+        """Return the kind for a run, where that depends on what the run made.
+
+        Args:
+            place: the path of the run, which need not exist.
+        """
+        return self
+
 
 class ListedKind(MemberKind):
     """Members that are networks in files, with running statistics of their own."""

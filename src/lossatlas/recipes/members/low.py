@@ -8,12 +8,9 @@ import torch
 
 from lossatlas.ensembles.members import Members
 from lossatlas.errors import BadInput
-from lossatlas.pictures import MemberGrid, Picture, find_source, parse_size
 from lossatlas.recipes.ensemble_config import EnsembleConfig
-from lossatlas.recipes.fit_config import FitConfig
 from lossatlas.recipes.member_kind import PointsKind, parse_number
-from lossatlas.recipes.member_points import open_chart, take_points
-from lossatlas.recipes.options import check_options
+from lossatlas.recipes.member_points import find_low_cells, take_points
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.streams import make_generator
 
@@ -34,15 +31,7 @@ class _Low(PointsKind):
     def find(self, place: str, argument: str, config: EnsembleConfig, base: ProblemRecipe) -> Members:
         spec = f"{place}@low{':' * bool(argument)}{argument}"
         count = parse_number(spec, argument)
-        run, chart = open_chart(place, base)
-        fit = run.maker.read_config("pattern")
-        if not isinstance(fit, FitConfig):
-            raise BadInput(f"{place} did not fit a picture, so that it has no low cells; name points of it: {place}@at")
-        source = find_source(fit.pattern, fit.invert, check_options("pattern", fit.pattern, fit.pattern_options))
-        picture = source.render(parse_size(fit.size) if fit.size is not None else None)
-        if not isinstance(picture, Picture | MemberGrid):
-            raise BadInput(f"the picture of {place} has shades of grey and no low cells; name points of it: {place}@at")
-        coords = torch.from_numpy(picture.coords()[picture.low])
+        run, chart, coords = find_low_cells(place, base)
         if count is not None and count > len(coords):
             raise BadInput(f"the picture of {place} has {len(coords)} low cells and {spec} names {count}; name fewer")
         order = torch.randperm(len(coords), generator=make_generator(config.sample_seed, "low cells"))

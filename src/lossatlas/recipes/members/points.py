@@ -14,6 +14,7 @@ from lossatlas.recipes.ensemble_config import EnsembleConfig
 from lossatlas.recipes.member_kind import PointsKind, parse_number
 from lossatlas.recipes.member_points import open_chart, take_points
 from lossatlas.recipes.problem import ProblemRecipe
+from lossatlas.schema import SAMPLE
 from lossatlas.streams import make_generator
 
 __all__ = ["POINTS"]
@@ -26,7 +27,8 @@ class _Points(PointsKind):
     form = "[:K]"
     words = (
         f"K points of a chart ({USUAL} by default): of a curve or a line evenly from one end to the other, "
-        "between further networks at random in the figure that they span, of other charts at random between -1 and 1"
+        "between further networks at random in the figure that they span, of a posterior its first samples, of other "
+        "charts at random between -1 and 1"
     )
 
     def find(self, place: str, argument: str, config: EnsembleConfig, base: ProblemRecipe) -> Members:
@@ -37,6 +39,8 @@ class _Points(PointsKind):
 
 def _spread(chart: Chart, count: int, seed: int) -> Tensor:
     """Choose coordinates (count, d)."""
+    if chart.axes == (SAMPLE,):
+        return torch.arange(count, dtype=torch.float64)[:, None]
     axes, generator = len(chart.axes), make_generator(seed, "points")
     if isinstance(chart, Curve) or (axes == 1 and chart.interpolation == "barycentric"):
         return torch.linspace(0, 1, count, dtype=torch.float64)[:, None]
