@@ -211,3 +211,11 @@ def test_a_run_of_some_parameters_averages_these(tmp_path: Path) -> None:
     assert load_moments(tmp_path / "run", space)[0].mean.shape == (space.size,)
     with pytest.raises(la.BadInput, match=r"averages of another model: '1.weight' is missing there"):
         load_moments(tmp_path / "run", la.WeightSpace(module))
+
+
+def test_the_record_of_a_training_is_read_again_with_the_beginning_that_it_had() -> None:
+    for settings, begin in (({}, 0.75), ({"average": "epoch"}, 0.75), ({"average": "members"}, 0.0)):
+        config = TrainConfig(**settings)
+        assert config.average_from == begin
+        assert TrainConfig.from_flat(config.flat()) == config
+    assert TrainConfig(average="members", average_from=0.5).average_from == 0.5

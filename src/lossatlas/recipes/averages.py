@@ -174,6 +174,8 @@ def _check(moments: Moments, run: Path) -> None:
 
 
 def _tell(moments: Moments, rank: int, what: str = "iterate") -> str:
+    if not rank:
+        return count_things(moments.count, what)
     held = len(moments.deviations)
     asked = f" (of the {rank} asked for)" if held < rank else ""
     return f"{count_things(moments.count, what)}, rank {held}{asked}"

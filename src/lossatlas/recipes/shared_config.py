@@ -77,8 +77,11 @@ class TrajectoryConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class AveragesConfig(Config):
-    """How much averages know of how weights vary."""
+    """Which weights are averaged, and how much is known of how they vary."""
 
+    average_from: BelowOne = AVERAGED_FROM
+    """Fraction of all steps after which weights belong to the average, or snapshots where no averages were recorded;
+    for a training that averages members 0."""
     average_rank: CountOrZero = AVERAGE_RANK
     """Largest number of deviations from the running mean that are held or taken, each as large as the network."""
 
@@ -87,8 +90,6 @@ class AveragesConfig(Config):
 class SamplesConfig(AveragesConfig):
     """Samples of the posterior that averages make."""
 
-    average_from: BelowOne = AVERAGED_FROM
-    """Fraction of all steps after which snapshots belong to averages, where a training did not average itself."""
     sample_seed: Seed = 0
     """Seed of samples of posteriors, and of random points and cells; sample k depends on it and on k alone."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from lossatlas.bounds import BelowOne, OpenShare, Positive
+from lossatlas.bounds import OpenShare, Positive
 from lossatlas.errors import BadInput
 from lossatlas.recipes.base import ProblemConfig
 from lossatlas.recipes.shared_config import AveragesConfig, EvalBatchConfig, OptimizerConfig
@@ -37,8 +37,6 @@ class TrainConfig(AveragesConfig, EvalBatchConfig, OptimizerConfig, ProblemConfi
     average: str = "none"
     """Steps whose weights are averaged (their mean, variance and last deviations) into averages.safetensors: epoch,
     epoch:N, step:N, members (where the learning rate is lowest), or none."""
-    average_from: BelowOne | None = None
-    """Fraction of all steps after which weights are averaged; by default 0.75, and 0 for members."""
     average_decay: OpenShare | None = None
     """Decay per step of an exponential average that is kept beside the others, such as 0.999; by default there is
     none."""
@@ -49,6 +47,8 @@ class TrainConfig(AveragesConfig, EvalBatchConfig, OptimizerConfig, ProblemConfi
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.average == "members" and self.average_from == TrainConfig.average_from:
+            self._settle(average_from=0.0)  # the schedule chooses the first of them
         for name in ("average_from", "average_rank", "average_decay"):
             if self.average == "none" and getattr(self, name) != getattr(TrainConfig, name):
                 raise BadInput(
