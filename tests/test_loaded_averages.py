@@ -76,5 +76,10 @@ def test_what_was_not_averaged_and_not_kept_is_refused_in_one_line(tmp_path: Pat
     (tmp_path / AVERAGES).write_bytes(encode_averages(Averages(one, average), space))
     with pytest.raises(la.BadInput, match=f"{tmp_path}: an average needs two snapshots or more; got 1"):
         load_moments(tmp_path, space)
+    moments = la.Moments.of(torch.ones(3, space.size))
+    (tmp_path / "mean").mkdir()
+    (tmp_path / "mean" / AVERAGES).write_bytes(encode_averages(Averages(moments), space))
+    with pytest.raises(la.BadInput, match="mean holds no exponential average beside its moments, and no snapshots"):
+        load_exponential(tmp_path / "mean", space)
     with pytest.raises(la.BadInput, match=r"average of decay 0.5, and no snapshots to make one of decay 0.9 from"):
         load_exponential(tmp_path, space, decay=0.9)

@@ -80,8 +80,13 @@ def load_exponential(
     try:
         late = _find_snapshots(run, space, begin)
     except BadInput as error:
-        if own is None:
+        if averages is None:
             raise
+        if own is None:
+            raise BadInput(
+                f"{run} holds no exponential average beside its moments, and no snapshots to make one from; train with "
+                "--average_decay, or take the mean: @swa"
+            ) from error
         raise BadInput(
             f"{run} holds an exponential average of decay {own.decay:g}, and no snapshots to make one of decay "
             f"{decay:g} from; take its own, or train again with another --average_decay"
