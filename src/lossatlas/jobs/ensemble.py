@@ -11,6 +11,7 @@ import xarray as xr
 
 from lossatlas.engine import Plan
 from lossatlas.engine.memory import find_memory_limit
+from lossatlas.ensembles import Rows, check_comparable
 from lossatlas.errors import BadInput
 from lossatlas.exchange.ensemble import ENSEMBLE, read_ensemble
 from lossatlas.exchange.netcdf import encode_netcdf
@@ -28,7 +29,6 @@ from lossatlas.recipes.ensemble_config import EnsembleConfig
 from lossatlas.recipes.measured import describe_measurement
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.rundir import REPORT, RunDirectory
-from lossatlas.schema import InEnsemble
 from lossatlas.views import Style, draw
 from lossatlas.views.ensembling import write_ensembles
 
@@ -72,9 +72,9 @@ def _carry_out(start: Start[EnsembleConfig], how: Handling) -> dict[str, Any]:
     """
     run = start.run
     recipe = build_ensemble(start.config)
-    others = _open_others(recipe)
     before = _read_gathered(run) if start.continuing else _Gathered()
     evaluation = EnsembleEvaluation(recipe, [Plan.from_dict(plan) for plan in before.plans] or [start.config.plan])
+    others = _open_others(recipe, evaluation.rows)
     start.put(
         recipe.base.device, recipe.fingerprints(), disk=evaluation.prediction_bytes + 500_000,
         plan=evaluation.plans[0].to_dict(), normalisation=recipe.base.data.normalisation,
@@ -103,30 +103,31 @@ def _carry_out(start: Start[EnsembleConfig], how: Handling) -> dict[str, Any]:
     if how.pictures:
         record = describe_measurement(data, OpenedRun(run.path))
         pictures = draw(data, style=Style(title=run.path.name), record=record)
-        write_ensembles(run.path / REPORT, data, run.config_text(), pictures, write_pictures(run, pictures))
+        write_ensembles(
+            run.path / REPORT, data, run.config_text(), pictures, write_pictures(run, pictures), against=others or None
+        )
     for file in (GATHERED, PREDICTIONS):  # in this order: a file of zeros would count as gathered
         (run.path / file).unlink(missing_ok=True)
     start.finish(summary, {"members": gathered, "scores": seconds - gathered})
     return summary
 
 
-def _open_others(recipe: EnsembleRecipe) -> dict[str, xr.Dataset]:
+def _open_others(recipe: EnsembleRecipe, rows: Rows) -> dict[str, xr.Dataset]:
     """Read the ensembles that this one is compared with.
 
     Raises:
         BadInput: one is missing, or was scored on other examples or in another way.
     """
-    config, found = recipe.config, {}
-    own = {
-        InEnsemble.DATA_HASH: (recipe.split.fingerprint(), "split or number of examples"),
-        InEnsemble.KIND: (recipe.kind, "kind of predictions"),
-        InEnsemble.BINS: (config.bins, "number of bins"),
-    }
-    for path in config.against:
+    found = {}
+    for path in recipe.config.against:
         found[path] = other = OpenedRun(path, "name a run of lossatlas ensemble").ensemble
-        for attribute, (expected, words) in own.items():
-            if other.attrs.get(attribute, expected) != expected:
-                raise BadInput(f"{path} was scored with another {words}; expected the same, for paired differences")
+        try:
+            check_comparable(
+                other, data_hash=recipe.split.fingerprint(), kind=recipe.kind, bins=recipe.config.bins,
+                examples=rows.scored,
+            )  # fmt: skip
+        except BadInput as error:
+            raise BadInput(f"--against {path}: {error}") from error
     return found
 
 
@@ -137,8 +138,8 @@ def _estimate(config: EnsembleConfig) -> Estimate:
         BadInput: the run itself would be refused.
     """
     recipe = build_ensemble(complete(config))
-    _open_others(recipe)
     evaluation = EnsembleEvaluation(recipe, [config.plan])
+    _open_others(recipe, evaluation.rows)
     return Estimate(
         work={"ensemble": f"{len(recipe.names)} members x {len(recipe.split):,} examples"},
         forecast=Forecast(list(_phases(evaluation, 0, pictures=True))),

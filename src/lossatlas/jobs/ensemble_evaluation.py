@@ -12,6 +12,7 @@ import torch
 import xarray as xr
 
 from lossatlas.engine import Plan
+from lossatlas.engine.memory import find_memory_limit
 from lossatlas.ensembles.gathering import find_rows, gather_predictions
 from lossatlas.ensembles.halves import check_halves
 from lossatlas.ensembles.members import Cost, add_costs
@@ -58,6 +59,7 @@ class EnsembleEvaluation:
             orders=(InEnsemble.GIVEN, InEnsemble.GREEDY)[: 1 + config.greedy], pairs=config.pairs, sizes=config.sizes,
             halvings=config.halvings,
             seed=config.halving_seed, bins=config.bins, bootstrap=config.bootstrap,
+            memory=find_memory_limit(config.memory, torch.device("cpu")),
         )  # fmt: skip
         if len(torch.unique(self.rows.examples)) < 2:
             raise BadInput("one example has no standard error; expected two examples or more in the split")
@@ -71,7 +73,7 @@ class EnsembleEvaluation:
     @property
     def prediction_bytes(self) -> int:
         """The bytes that the predictions of all members take."""
-        return 4 * len(self.recipe.names) * len(self.rows) * self.rows.width
+        return self.rows.count_bytes(len(self.recipe.names))
 
     def hold_predictions(self, path: Path | None, *, keep: bool = False) -> Predictions:
         """Make room for the predictions, in memory or in a mapped file, which may be there already."""
