@@ -472,6 +472,7 @@ class TestForetold:
             "survey": [f"--checkpoint={networks[0]}", "--model.hidden", "8", *small],
             "compare": [*networks, *small],
             "train": ["--model.hidden", "8", f"--out={tmp_path / 'run'}", "--dry_run"],
+            "ensemble": [*networks, *small],
         }
         assert len(dry) == len(JOBS)
         for verb, tokens in dry.items():

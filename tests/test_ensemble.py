@@ -389,7 +389,7 @@ def test_members_of_another_architecture_are_refused(there: Path, tmp_path: Path
 def test_the_command_line_tells_differences_and_bounds(
     there: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    verb = ["ensemble", "heart@low:3", "--examples=100", "--no_pictures"]
+    verb = ["ensemble", "heart@low:3", "--examples=100", "--no_pictures", "--plan=loop"]
     assert main([*verb, f"--out={tmp_path / 'one'}"]) == 0
     said = capsys.readouterr().out
     assert re.search(

@@ -20,13 +20,23 @@ from lossatlas.jobs.job import Handling
 from lossatlas.jobs.sweep import run_sweep
 from lossatlas.measures import measure_survey
 from lossatlas.progress import Silent
-from lossatlas.recipes import PRESETS, ConnectConfig, FitConfig, ProblemConfig, SurveyConfig, TrainConfig
+from lossatlas.recipes import (
+    PRESETS,
+    ConnectConfig,
+    EnsembleConfig,
+    FitConfig,
+    ProblemConfig,
+    SurveyConfig,
+    TrainConfig,
+)
 from lossatlas.reproduce import STUDIES, Run, Study
 from lossatlas.reproduce.drawing import write_table
 from lossatlas.reproduce.run import run_study
 from lossatlas.reproduce.study import SCALES
+from lossatlas.specs import MemberSpec
 from lossatlas.training import Trajectory
 
+ENSEMBLES = ("garipov-online", "mpo-ensemble", "swag")
 SLICES = ("li-fig2", "li-fig3", "li-fig5", "li-fig7", "im-batchnorm")
 CURVES = ("garipov-curve", "garipov-ensemble", "garipov-plane")
 MINUTES = {"mpo-fig4": 45, "mpo-fig1": 15, "mpo-fig2": 15, "mpo-fig5": 15, "mpo-fig6": 15, "mpo-size": 15}
@@ -77,7 +87,25 @@ def test_curves_join_runs_of_their_own_study_on_the_same_problem(name: str) -> N
 
 
 def test_every_study_is_covered_here() -> None:
-    assert set(STUDIES) == {*MINUTES, "li-fig8", "li-fig9", "im-switch", "im-matrix", *SLICES, *CURVES}
+    assert set(STUDIES) == {*MINUTES, "li-fig8", "li-fig9", "im-switch", "im-matrix", *SLICES, *CURVES, *ENSEMBLES}
+
+
+@pytest.mark.parametrize("scale", ["small", "paper"])
+@pytest.mark.parametrize("name", ENSEMBLES)
+def test_a_study_of_ensembles_scores_what_it_made_on_the_same_problem(name: str, scale: str) -> None:
+    runs = STUDIES[name].runs(scale)
+    scored = set()
+    for place, (own, config) in enumerate(runs.items()):
+        if isinstance(config, EnsembleConfig):
+            for spec in config.members:
+                made = MemberSpec.parse(spec).place.partition("@")[0]
+                assert made in list(runs)[:place], own
+                assert (config.model, config.model_options) == (runs[made].model, runs[made].model_options)
+                assert (config.data, config.holdout) == (runs[made].data, runs[made].holdout)
+                scored.add(made)
+        elif not isinstance(config, TrainConfig):
+            assert config.steps is not None, "the same whatever the machine"
+    assert scored >= {own for own, config in runs.items() if isinstance(config, FitConfig)}
 
 
 @pytest.mark.parametrize("scale", ["small", "paper"])
