@@ -13,7 +13,7 @@ import lossatlas as la
 from lossatlas.data import Split
 from lossatlas.engine.setup import engine_for
 from lossatlas.ensembles.gathering import choose_kind, find_rows, gather_predictions
-from lossatlas.ensembles.members import Cost, Effort, Gathered, Members, add_costs
+from lossatlas.ensembles.members import Cost, Effort, Listed, Members, add_costs
 from lossatlas.ensembles.predictions import Predictions
 from lossatlas.errors import BadInput
 from lossatlas.specs import MemberSpec
@@ -46,7 +46,7 @@ def gathered(networks: list[nn.Module]) -> Members:
         name: torch.stack([network.state_dict()[name] for network in networks])
         for name in ("1.running_mean", "1.running_var")
     }
-    chart = Gathered(torch.stack([space.vector_of(network) for network in networks]), kept)
+    chart = Listed(torch.stack([space.vector_of(network) for network in networks]), kept)
     return Members(chart=chart, coords=torch.arange(len(networks))[:, None], buffers="interpolated")
 
 
@@ -82,7 +82,7 @@ def test_rows_are_the_positions_that_count(classes_first: bool) -> None:
     networks = [PerToken(classes_first) for _ in range(2)]
     problem = la.Problem(copy.deepcopy(networks[0]), la.CrossEntropy())
     space = la.WeightSpace(networks[0])
-    chart = Gathered(torch.stack([space.vector_of(network) for network in networks]))
+    chart = Listed(torch.stack([space.vector_of(network) for network in networks]))
     found = gather(Members(chart=chart, coords=torch.arange(2)[:, None]), problem, Split((inputs, labels)), size=4)
     counted = labels >= 0
     assert torch.equal(found.targets, labels[counted])
@@ -97,7 +97,7 @@ def test_rows_are_the_positions_that_count(classes_first: bool) -> None:
 def test_labels_may_have_an_axis_of_length_one() -> None:
     networks = [nn.Linear(6, 3) for _ in range(2)]
     problem = la.Problem(copy.deepcopy(networks[0]), la.CrossEntropy())
-    chart = Gathered(torch.stack([la.WeightSpace(networks[0]).vector_of(network) for network in networks]))
+    chart = Listed(torch.stack([la.WeightSpace(networks[0]).vector_of(network) for network in networks]))
     found = gather(Members(chart=chart, coords=torch.arange(2)[:, None]), problem, Split((INPUTS, LABELS[:, None])))
     assert torch.equal(found.targets, LABELS)
 
@@ -106,7 +106,7 @@ def test_values_of_a_regression_are_its_outputs() -> None:
     networks = [nn.Linear(6, 2) for _ in range(3)]
     targets = torch.randn(30, 2)
     problem = la.Problem(copy.deepcopy(networks[0]), la.SquaredError())
-    chart = Gathered(torch.stack([la.WeightSpace(networks[0]).vector_of(network) for network in networks]))
+    chart = Listed(torch.stack([la.WeightSpace(networks[0]).vector_of(network) for network in networks]))
     found = gather(Members(chart=chart, coords=torch.tensor([[2], [0]])), problem, Split((INPUTS, targets)))
     for row, k in enumerate((2, 0)):
         with torch.no_grad():
@@ -147,7 +147,7 @@ def test_a_training_that_members_share_counts_once() -> None:
 
 
 def test_a_number_that_is_not_that_of_a_network_is_refused() -> None:
-    chart = Gathered(torch.zeros(2, 3))
+    chart = Listed(torch.zeros(2, 3))
     for wrong in (0.5, 2.0, -1.0):
         with pytest.raises(BadInput, match="expected 0 to 1"):
             chart.coefficients(torch.tensor([[wrong]]))
@@ -155,7 +155,7 @@ def test_a_number_that_is_not_that_of_a_network_is_refused() -> None:
 
 def test_members_and_their_names_are_as_many() -> None:
     with pytest.raises(BadInput, match="expected one each"):
-        Members(chart=Gathered(torch.zeros(2, 3)), coords=torch.zeros(2, 1), names=("a",))
+        Members(chart=Listed(torch.zeros(2, 3)), coords=torch.zeros(2, 1), names=("a",))
 
 
 def test_the_name_of_an_existing_path_is_that_path(tmp_path: Path) -> None:

@@ -209,7 +209,7 @@ class TestConnect:
         ):
             la.connect(networks, own, splits, data="digits")
         with pytest.raises(
-            la.BadInput, match="test is not a choice of splits; expected train, and optionally test and"
+            la.BadInput, match="test is not a choice of splits; expected train, and beside it test,"
         ):
             la.connect(networks, own, {"test": examples()}, steps=3)
         with pytest.raises(la.BadInput, match="a curve connects two or more networks; got 1"):

@@ -48,7 +48,7 @@ from .engine.buffers.frozen import FrozenStatistics as FrozenStatistics
 from .engine.buffers.interpolated import InterpolatedStatistics as InterpolatedStatistics
 from .engine.buffers.reestimated import ReestimatedStatistics as ReestimatedStatistics
 from .engine.setup import engine_for as engine_for
-from .ensembles import Members as Members, compare_ensembles as compare_ensembles
+from .ensembles import Listed as Listed, Members as Members, compare_ensembles as compare_ensembles
 from .errors import (
     BadInput as BadInput,
     CannotFinish as CannotFinish,

@@ -1,7 +1,7 @@
 """Ensembles: members anywhere on charts, their predictions, and how good the average of these is."""
 
 from lossatlas.ensembles.calibration import fit_temperature
-from lossatlas.ensembles.members import Cost, Effort, Members
+from lossatlas.ensembles.members import Cost, Effort, Listed, Members
 from lossatlas.ensembles.predictions import Predictions, Rows
 from lossatlas.ensembles.scores import SCORES
 from lossatlas.ensembles.scoring import score_ensemble
@@ -12,6 +12,7 @@ __all__ = [
     "SCORES",
     "Cost",
     "Effort",
+    "Listed",
     "Members",
     "Predictions",
     "Rows",

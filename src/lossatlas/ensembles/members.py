@@ -15,7 +15,7 @@ from lossatlas.describing import count_things, write_repr
 from lossatlas.errors import BadInput
 from lossatlas.types import Params
 
-__all__ = ["Cost", "Effort", "Gathered", "Members", "add_costs"]
+__all__ = ["Cost", "Effort", "Listed", "Members", "add_costs"]
 
 MEMBER_AXIS = "member"
 
@@ -70,7 +70,7 @@ class Members:
         >>> import torch, lossatlas as la
         >>> line = la.Simplex.between([torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)])
         >>> la.Members(chart=line, coords=torch.linspace(0, 1, 9)[:, None])
-        Members(9 members on a simplex)
+        Members(9 members on chart 'simplex')
     """
 
     chart: Chart
@@ -107,14 +107,14 @@ class Members:
             )
 
     def __repr__(self) -> str:
-        return write_repr(self, lambda: f"{count_things(len(self), 'member')} on a {self.chart.kind()}")
+        return write_repr(self, lambda: f"{count_things(len(self), 'member')} on chart {self.chart.kind()!r}")
 
     def __len__(self) -> int:
         """The number K of members."""
         return len(self.coords)
 
 
-class Gathered(CoefficientChart):
+class Listed(CoefficientChart):
     """Networks that have nothing to do with one another: the k-th is at coordinate k, with statistics of its own.
 
     Args:
@@ -123,6 +123,15 @@ class Gathered(CoefficientChart):
 
     Raises:
         BadInput: there are no networks.
+
+    Example:
+        The mean of a training's weights (SWA) as a member:
+
+        >>> import torch, lossatlas as la
+        >>> moments = la.Moments.of(torch.randn(5, 8))
+        >>> mean = la.Listed(moments.mean.float()[None])
+        >>> la.Members(chart=mean, coords=torch.zeros(1, 1), names=("SWA",))
+        Members(1 member on chart 'listed')
     """
 
     axes = (MEMBER_AXIS,)
@@ -170,7 +179,7 @@ class Gathered(CoefficientChart):
         return torch.nn.functional.one_hot(places.long(), len(self.networks)).to(coords)
 
     @classmethod
-    def from_state(cls, state: dict[str, Tensor]) -> Gathered:
+    def from_state(cls, state: dict[str, Tensor]) -> Listed:
         return cls(state["networks"])
 
 

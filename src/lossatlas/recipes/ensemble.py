@@ -14,7 +14,7 @@ from lossatlas.data import Split
 from lossatlas.engine import BuffersPolicy, Engine, Plan
 from lossatlas.engine.usual import choose_buffers
 from lossatlas.ensembles.gathering import choose_kind
-from lossatlas.ensembles.members import Gathered, Members
+from lossatlas.ensembles.members import Listed, Members
 from lossatlas.ensembles.predictions import Kind
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
@@ -201,7 +201,7 @@ def gather_networks(specs: Sequence[str], base: ProblemRecipe) -> list[Members]:
             for name in sorted(statistics)
             if networks[0].state[name].is_floating_point()
         }
-        chart = Gathered(torch.stack([base.space.flatten(network.state) for network in networks]), kept)
+        chart = Listed(torch.stack([base.space.flatten(network.state) for network in networks]), kept)
         one = sum(value.numel() * value.element_size() for value in networks[0].state.values())
         groups.append(
             Members(
@@ -235,7 +235,7 @@ def _rename(groups: Sequence[Members]) -> tuple[Members, ...]:
 
 def _hash(group: Members) -> str:
     """Hash the chart, the coordinates and what the points do not determine."""
-    statistics = group.chart.statistics if isinstance(group.chart, Gathered) else {}
+    statistics = group.chart.statistics if isinstance(group.chart, Listed) else {}
     tensors = {"chart": group.chart.state_dict(), "statistics": statistics, "rest": group.state or {}}
     named = [(f"{part} {name}", value) for part, each in tensors.items() for name, value in sorted(each.items())]
     return fingerprint([*named, ("coords", group.coords)], kind=group.chart.kind())
