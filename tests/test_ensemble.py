@@ -369,6 +369,8 @@ def test_differences_from_another_ensemble_are_paired(there: Path, tmp_path: Pat
         (("a", "b"), {"examples": "3"}, "halves"),
         (("a", "b"), {"examples": "1", "halvings": 0}, "two examples"),
         (("a", "missing"), {}, "missing"),
+        (("a", "missing@swa"), {}, "missing does not exist"),
+        (("a", "missing@swag:3"), {}, "missing does not exist"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(

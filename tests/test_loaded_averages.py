@@ -66,7 +66,10 @@ def test_what_was_not_averaged_and_not_kept_is_refused_in_one_line(tmp_path: Pat
     space, _ = record_walk(tmp_path / "walk", steps=2)
     with pytest.raises(la.BadInput, match="two snapshots or more, and .* keeps 1 of the last 25% of its steps"):
         load_moments(tmp_path / "walk", space)
+    (tmp_path / "empty").mkdir()
     with pytest.raises(la.BadInput, match="two snapshots or more, and .* keeps none"):
+        load_moments(tmp_path / "empty", space)
+    with pytest.raises(la.BadInput, match="nothing does not exist"):
         load_moments(tmp_path / "nothing", space)
     with pytest.raises(la.BadInput, match="is not a share of the training"):
         load_moments(tmp_path / "walk", space, begin=1.0)

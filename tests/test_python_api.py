@@ -208,9 +208,7 @@ class TestConnect:
             la.BadInput, match="data is not a setting in Python, where the problem and the splits take its place"
         ):
             la.connect(networks, own, splits, data="digits")
-        with pytest.raises(
-            la.BadInput, match="test is not a choice of splits; expected train, and beside it test,"
-        ):
+        with pytest.raises(la.BadInput, match="test is not a choice of splits; expected train, and beside it test,"):
             la.connect(networks, own, {"test": examples()}, steps=3)
         with pytest.raises(la.BadInput, match="a curve connects two or more networks; got 1"):
             la.connect(networks[:1], own, splits, steps=3)

@@ -133,6 +133,10 @@ def _find_averages(run: Path, space: WeightSpace) -> Averages | None:
     Raises:
         BadInput: the file is damaged, of another model, or not in the folder.
     """
+    if not os.path.lexists(run):
+        raise BadInput(
+            f"{run} does not exist; name a run of lossatlas train, or a folder of a trajectory or of averages"
+        )
     path = run / AVERAGES
     if not os.path.lexists(path):
         return None
