@@ -163,3 +163,10 @@ def test_the_name_of_an_existing_path_is_that_path(tmp_path: Path) -> None:
     assert MemberSpec.parse(str(folder)).kind == "low"
     folder.mkdir()
     assert MemberSpec.parse(str(folder)) == MemberSpec(str(folder))
+
+
+def test_samples_are_named_by_their_numbers_and_points_by_their_coordinates() -> None:
+    swag = la.Swag(torch.zeros(4), torch.ones(4), torch.eye(4)[:2])
+    assert Members(chart=swag, coords=torch.tensor([[0], [7]])).names == ("sample 0", "sample 7")
+    line = la.Simplex.between([nn.Linear(2, 1), nn.Linear(2, 1)])
+    assert Members(chart=line, coords=torch.tensor([[0.25]])).names == ("(0.25)",)

@@ -13,6 +13,7 @@ from lossatlas.charts import Chart, CoefficientChart
 from lossatlas.charts.chart import check_coords
 from lossatlas.describing import count_things, write_repr
 from lossatlas.errors import BadInput
+from lossatlas.schema import SAMPLE_DIMENSIONS
 from lossatlas.types import Params
 
 __all__ = ["Cost", "Effort", "Listed", "Members", "add_costs"]
@@ -52,7 +53,7 @@ class Members:
     Args:
         chart: where they lie.
         coords: their coordinates (K, d).
-        names: their names; default their coordinates.
+        names: their names; default their coordinates or numbers.
         buffers: which running statistics they have, by the name of a policy; None for the default of the chart.
         state: parameters and buffers, by name, of the network that has what the points do not determine, such as
             parameters that are held fixed and running statistics; None for the module of the problem.
@@ -89,7 +90,7 @@ class Members:
         coords = check_coords(torch.as_tensor(self.coords, dtype=torch.float64), self.chart.axes)
         settled: dict[str, Any] = {
             "coords": coords,
-            "names": tuple(self.names) or tuple(map(_write_coords, coords.tolist())),
+            "names": tuple(self.names) or tuple(_name_point(self.chart.axes, point) for point in coords.tolist()),
             "costs": tuple(self.costs) or (Cost(),) * len(coords),
         }
         if self.shared_bytes is None:
@@ -203,6 +204,8 @@ def add_costs(costs: Sequence[Cost]) -> Effort | None:
     return Effort(sum(effort.steps for effort in furthest.values()), sum(effort.passes for effort in furthest.values()))
 
 
-def _write_coords(coords: Sequence[float]) -> str:
-    """``(0.5, -1)``."""
+def _name_point(axes: Sequence[str], coords: Sequence[float]) -> str:
+    """Name a point by its coordinates, ``(0.5, -1)``, or by its number, ``sample 3``."""
+    if len(axes) == 1 and axes[0] in SAMPLE_DIMENSIONS:
+        return f"{axes[0]} {coords[0]:g}"
     return f"({', '.join(f'{value:.4g}' for value in coords)})"
