@@ -121,7 +121,7 @@ def ensemble(run: Path, inputs: Path, pictures: bool) -> None:
     """Of networks and of an average, which have statistics of other kinds."""
     config = EnsembleConfig(
         **NORMALISED, members=(f"{inputs / 'trunk'}@snapshots", f"{inputs / 'trunk'}@swag:3"), examples="60",
-        plan="loop", average_from=0.0,
+        plan="loop", average_from=0.0, halvings=0,
     )  # fmt: skip
     run_ensemble(config, run, resume=True, pictures=pictures)
 

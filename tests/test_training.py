@@ -499,7 +499,7 @@ class TestCommandLine:
             (["--init_from=nowhere@3"], "does not hold snapshots"),
             (
                 ["--snapshots=often"],
-                "snapshots 'often' is not a choice of steps; expected epoch, epoch:N, step:N, distance:D or none",
+                "snapshots 'often' is not a choice of steps; expected epoch, epoch:N, step:N, distance:D, members",
             ),
             (["--epochs=0"], "epochs is 0"),
             (["--lr=-1"], "lr is -1"),
