@@ -35,7 +35,7 @@ class _Swag(PointsKind):
         return Members(
             chart=Swag.of(moments, config.sample_seed),
             coords=torch.arange(count, dtype=torch.float64)[:, None],
-            names=tuple(f"{Path(place).name} sample {k}" for k in range(count)),
+            names=tuple(f"{Path(place).resolve().name} sample {k}" for k in range(count)),
             state=load_last(place, base),
             costs=(find_cost(place),) * count,
             notes=(note, *describe_statistics(base, config.buffers)),
