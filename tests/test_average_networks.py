@@ -132,7 +132,7 @@ def test_every_verb_takes_an_average(there: Path, tmp_path: Path) -> None:
         ("kept@swa:3", "takes no argument"),
         ("kept@ema:2", "is not a decay; expected a number between 0 and 1"),
         ("kept@ema:x", "is not a decay; expected a number between 0 and 1"),
-        ("nowhere@swa", "nowhere keeps none"),
+        ("nowhere@swa", "nowhere does not exist"),
     ],
 )
 def test_what_is_not_an_average_is_refused_in_one_line(

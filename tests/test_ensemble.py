@@ -208,7 +208,9 @@ class Masked(nn.Module):
 def test_networks_that_differ_in_another_buffer_keep_their_own() -> None:
     inputs, right = torch.randn(40, 6), torch.randint(3, (40,))
     networks = [Masked(seed) for seed in range(3)]
-    found = la.ensemble(la.Problem(Masked(9), la.CrossEntropy()), {"train": (inputs, right)}, networks, halvings=0)
+    found = la.ensemble(
+        la.Problem(Masked(9), la.CrossEntropy()), {"train": (inputs, right)}, networks, halvings=0, plan="loop"
+    )
     with torch.no_grad():
         averaged = torch.stack([network(inputs).softmax(dim=-1) for network in networks]).mean(dim=0)
     expected = float(-averaged[torch.arange(40), right].log().mean())
@@ -223,7 +225,9 @@ def test_points_without_a_network_of_their_own_have_the_rest_of_the_problem_s() 
     space = la.WeightSpace(own)
     line = la.Simplex(torch.stack([space.vector_of(own), space.vector_of(other)]))
     points = la.Members(chart=line, coords=torch.tensor([[0.0], [0.5]]))
-    found = la.ensemble(la.Problem(own, la.CrossEntropy()), {"train": (inputs, right)}, [other, points], halvings=0)
+    found = la.ensemble(
+        la.Problem(own, la.CrossEntropy()), {"train": (inputs, right)}, [other, points], halvings=0, plan="loop"
+    )
     with torch.no_grad():
         expected = torch.nn.functional.cross_entropy(own(inputs), right)
     assert float(found["member_nll"].values[1]) == pytest.approx(float(expected), rel=1e-5)
@@ -237,7 +241,9 @@ def test_members_have_the_given_order_whatever_they_are() -> None:
     line = la.Simplex.between(networks[:2])
     points = la.Members(chart=line, coords=torch.tensor([[0.25]]), names=("point",))
     problem = la.Problem(nn.Linear(6, 3), la.CrossEntropy())
-    found = la.ensemble(problem, {"train": (inputs, right)}, [networks[0], points, networks[2]], halvings=0)
+    found = la.ensemble(
+        problem, {"train": (inputs, right)}, [networks[0], points, networks[2]], halvings=0, plan="loop"
+    )
     assert found["member"].values.tolist() == ["member 1", "point", "member 3"]
     with torch.no_grad():
         expected = torch.nn.functional.cross_entropy(networks[2](inputs), right)
@@ -273,7 +279,9 @@ def test_python_compares_with_another_ensemble() -> None:
 
 
 def test_a_chart_that_several_names_share_is_held_once(there: Path, tmp_path: Path) -> None:
-    config = build("heart@low:2", "heart@at:0,0", "a@swag:2", "a@swag:3", pairs=False, greedy=False, average_from=0.0)
+    config = build(
+        "heart@low:2", "heart@at:0,0", "a@swag:2", "a@swag:3", pairs=False, greedy=False, average_from=0.0, plan="loop"
+    )
     run_ensemble(config, tmp_path / "run", pictures=False)
     held = la.open_run(tmp_path / "run").ensemble["bytes"].values
     assert len(set(held)) == 2  # the plane, then the posterior beside it
@@ -316,7 +324,7 @@ def test_members_that_are_none_are_refused() -> None:
 def test_a_regression_has_a_gaussian_likelihood_of_mean_and_spread() -> None:
     inputs, targets = torch.randn(50, 4), torch.randn(50, 1)
     networks = [nn.Linear(4, 1) for _ in range(4)]
-    found = la.ensemble(la.Problem(networks[0], la.SquaredError()), {"train": (inputs, targets)}, networks)
+    found = la.ensemble(la.Problem(networks[0], la.SquaredError()), {"train": (inputs, targets)}, networks, plan="loop")
     with torch.no_grad():
         predicted = torch.stack([network(inputs) for network in networks]).double()
     centre, variance = predicted.mean(dim=0), predicted.var(dim=0, unbiased=False)
@@ -329,8 +337,8 @@ def test_a_regression_has_a_gaussian_likelihood_of_mean_and_spread() -> None:
 
 
 def test_differences_from_another_ensemble_are_paired(there: Path, tmp_path: Path) -> None:
-    run_ensemble(build("a", "a@0"), tmp_path / "one", pictures=False)
-    config = build("a", "b", against=(str(tmp_path / "one"),))
+    run_ensemble(build("a", "a@0", plan="loop"), tmp_path / "one", pictures=False)
+    config = build("a", "b", against=(str(tmp_path / "one"),), plan="loop")
     summary = run_ensemble(config, tmp_path / "other", pictures=False)
     own = [predict_anew(f"{name}/model.safetensors") for name in ("a", "b")]
     start, right = predict_anew("a/snapshots/000000000.safetensors"), labels()
