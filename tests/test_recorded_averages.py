@@ -219,3 +219,31 @@ def test_the_record_of_a_training_is_read_again_with_the_beginning_that_it_had()
         assert config.average_from == begin
         assert TrainConfig.from_flat(config.flat()) == config
     assert TrainConfig(average="members", average_from=0.5).average_from == 0.5
+
+
+@pytest.mark.parametrize("decay", [None, 0.9])
+def test_averages_are_continued_before_their_first_vector(tmp_path: Path, decay: float | None) -> None:
+    """A checkpoint may fall between the beginning and the first step that is due."""
+
+    def make(path: Path | None) -> la.AverageRecorder:
+        return la.AverageRecorder(path, la.Thinning(steps=10), begin=5, decay=decay)
+
+    torch.manual_seed(0)
+    model, whole, first = torch.nn.Linear(3, 2), make(None), make(tmp_path)
+    for step in range(31):
+        with torch.no_grad():
+            model.weight.add_(1.0)
+        whole.record(model, step)
+        if step <= 7:
+            first.record(model, step)
+        if step == 7:
+            first.write()
+            second = make(tmp_path)
+            second.resume(model, 7)
+        elif step > 7:
+            second.record(model, step)
+    assert second.moments.count == whole.moments.count == 3
+    assert torch.equal(second.moments.mean, whole.moments.mean)
+    if decay is not None:
+        assert second.exponential.count == whole.exponential.count == 26
+        assert torch.equal(second.exponential.value, whole.exponential.value)

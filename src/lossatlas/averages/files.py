@@ -58,21 +58,24 @@ def encode_averages(averages: Averages, space: WeightSpace) -> bytes:
     """Serialise averages as a safetensors file that :func:`read_averages` reads.
 
     It has ``mean`` (n,) and ``variance`` (n,) in float64, ``deviations`` (K, n) and ``exponential`` (n,), where n runs
-    over the parameters that its metadata list.
+    over the parameters that its metadata list; without those of which no vector was taken yet.
 
     Args:
-        averages: of at least one vector.
+        averages: what was averaged.
         space: the weight space of the vectors.
     """
     moments, exponential = averages.moments, averages.exponential
-    tensors = {"mean": moments.mean, "variance": moments.variance, "deviations": moments.deviations}
+    tensors = {}
+    if moments.count:
+        tensors = {"mean": moments.mean, "variance": moments.variance, "deviations": moments.deviations}
     told = {
         "count": moments.count, "rank": moments.rank, "source": moments.source, "step": averages.step,
         "parameters": _list_parameters(space),
     }  # fmt: skip
-    if exponential is not None and exponential.count:
-        tensors[EXPONENTIAL] = exponential.value
+    if exponential is not None:
         told |= {"decay": exponential.decay, "updates": exponential.count}
+        if exponential.count:
+            tensors[EXPONENTIAL] = exponential.value
     plain = {name: value.cpu().contiguous() for name, value in tensors.items()}
     return save(plain, {METADATA: json.dumps(told)})
 
@@ -95,15 +98,15 @@ def read_averages(path: Path, space: WeightSpace) -> Averages:
     except ValueError as error:
         raise _no_averages(path, error) from error
     _check_parameters(path, told, space)
+    exponential = ExponentialAverage(told.decay) if told.decay is not None else None
     try:
         _check_tensors(tensors, told, space.size)
         moments = Moments(told.rank)
         moments.source = told.source
-        sums = {"sum": tensors["mean"] * told.count, "squares": tensors["variance"] * told.count}
-        moments.restore({**sums, "deviations": tensors["deviations"]}, told.count)
-        exponential = None
-        if told.decay is not None:
-            exponential = ExponentialAverage(told.decay)
+        if told.count:
+            sums = {"sum": tensors["mean"] * told.count, "squares": tensors["variance"] * told.count}
+            moments.restore({**sums, "deviations": tensors["deviations"]}, told.count)
+        if exponential is not None and told.updates:
             exponential.restore(tensors[EXPONENTIAL], told.updates)
     except ValueError as error:
         raise _no_averages(path, error) from error
@@ -117,8 +120,11 @@ def _check_tensors(tensors: Mapping[str, Tensor], told: _Told, size: int) -> Non
         ValueError: a name, a shape or a dtype is another one, or a number cannot be one of averages.
     """
     held = tensors.get("deviations", torch.empty(0)).dtype
-    shapes = {"mean": (size,), "variance": (size,), "deviations": (min(told.count, told.rank), size)}
-    shapes |= {EXPONENTIAL: (size,)} if told.decay is not None else {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    if told.count:
+        shapes |= {"mean": (size,), "variance": (size,), "deviations": (min(told.count, told.rank), size)}
+    if told.updates:
+        shapes[EXPONENTIAL] = (size,)
     dtypes = {"deviations": held if held == torch.float64 else torch.float32}
     check_alike(
         tensors,
@@ -129,7 +135,7 @@ def _check_tensors(tensors: Mapping[str, Tensor], told: _Told, size: int) -> Non
     )
     if not all(value.isfinite().all() for value in tensors.values()):
         raise ValueError("its numbers are not all finite")
-    if (tensors["variance"] < 0).any():
+    if told.count and (tensors["variance"] < 0).any():
         raise ValueError("a variance is negative")
 
 

@@ -232,6 +232,7 @@ class AverageRecorder:
         self.step, self._epoch = step, scalars.get("epoch")
         if step < first:
             return False
+        self._find_space(model)  # which a file names, also before the first vector
         if due or self.exponential is not None:
             vector = self._find_space(model).vector_of(model)
             if due:
@@ -241,7 +242,7 @@ class AverageRecorder:
         return due
 
     def write(self, folder: Path | None = None) -> None:
-        """Write what was averaged so far to ``averages.safetensors``, atomically; nothing before the first vector.
+        """Write what was averaged so far to ``averages.safetensors``, atomically; nothing before averages begin.
 
         Args:
             folder: where it is written, such as the folder of a checkpoint; default the recorder's own.
@@ -253,7 +254,7 @@ class AverageRecorder:
         folder = folder if folder is not None else self.path
         if folder is None:
             raise BadInput("averages without a folder are not written; give AverageRecorder a path")
-        if self.moments.count and self._space is not None:
+        if self._space is not None and self.step >= self.first:
             content = encode_averages(self.result(), self._space)
             write_atomically(folder / AVERAGES, content, advice=CONTINUE, folders=True)
 
