@@ -13,7 +13,7 @@ import lossatlas as la
 from lossatlas.data import Split
 from lossatlas.engine.setup import engine_for
 from lossatlas.ensembles.gathering import choose_kind, find_rows, gather_predictions
-from lossatlas.ensembles.members import Cost, Effort, Listed, Members, add_costs
+from lossatlas.ensembles.members import Cost, Effort, Listed, Members
 from lossatlas.ensembles.predictions import Predictions
 from lossatlas.errors import BadInput
 from lossatlas.specs import MemberSpec
@@ -141,9 +141,9 @@ def test_a_training_that_members_share_counts_once() -> None:
     def cost(**steps: int) -> Cost:
         return Cost({name: Effort(step, 10 * step) for name, step in steps.items()})
 
-    assert add_costs([cost(a=5), cost(a=9), cost(b=2, a=1)]) == Effort(11, 110)
-    assert add_costs([cost(a=5), Cost()]) is None
-    assert add_costs([]) == Effort(0, 0)
+    assert Cost.join([cost(a=5), cost(a=9), cost(b=2, a=1)]).add_up() == Effort(11, 110)
+    assert Cost.join([cost(a=5), Cost()]).add_up() is None
+    assert Cost.join([]).add_up() == Effort(0, 0)
 
 
 def test_a_number_that_is_not_that_of_a_network_is_refused() -> None:

@@ -25,8 +25,9 @@ from lossatlas.cli.unnamed import put_names_first
 from lossatlas.errors import BadInput, Interrupted
 from lossatlas.recipes import Config, ProblemConfig
 from lossatlas.recipes.opened_run import OpenedRun
+from lossatlas.recipes.owners import find_owner
 from lossatlas.registry import Registry
-from lossatlas.rundir import MODEL, SNAPSHOTS, RunDirectory
+from lossatlas.rundir import RunDirectory
 from lossatlas.specs import NetworkSpec
 
 if TYPE_CHECKING:
@@ -239,8 +240,7 @@ def lend_problem_of(network: str, tokens: list[str]) -> dict[str, Any]:
         network: the network: a run, a snapshot of one, or its file of weights.
         tokens: options that state the problem themselves.
     """
-    named = NetworkSpec.parse(network).path
-    return lend_problem(named.parent if named.name in (SNAPSHOTS, MODEL) else named, tokens, without=("device",))
+    return lend_problem(find_owner(NetworkSpec.parse(network)), tokens, without=("device",))
 
 
 def _print_estimate(estimate: Estimate, spreading: Spreading | None) -> None:

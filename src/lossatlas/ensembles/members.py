@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from lossatlas.errors import BadInput
 from lossatlas.schema import SAMPLE_DIMENSIONS
 from lossatlas.types import Params
 
-__all__ = ["Cost", "Effort", "Listed", "Members", "add_costs"]
+__all__ = ["Cost", "Effort", "Listed", "Members"]
 
 MEMBER_AXIS = "member"
 
@@ -44,6 +44,28 @@ class Cost:
     """
 
     efforts: Mapping[str, Effort] | None = None
+
+    @classmethod
+    def join(cls, costs: Iterable[Cost]) -> Cost:
+        """Join the costs of several members; unknown where one is.
+
+        A training that they share counts once, as far as it went for the last of them.
+        """
+        furthest: dict[str, Effort] = {}
+        for cost in costs:
+            if cost.efforts is None:
+                return cls()
+            for training, effort in cost.efforts.items():
+                before = furthest.get(training, Effort(0, 0))
+                furthest[training] = Effort(max(before.steps, effort.steps), max(before.passes, effort.passes))
+        return cls(furthest)
+
+    def add_up(self) -> Effort | None:
+        """Add up the efforts of all trainings; None where they are not known."""
+        if self.efforts is None:
+            return None
+        efforts = self.efforts.values()
+        return Effort(sum(effort.steps for effort in efforts), sum(effort.passes for effort in efforts))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -187,21 +209,6 @@ class Listed(CoefficientChart):
 def count_bytes(state: Mapping[str, Tensor]) -> int:
     """Count the bytes of tensors."""
     return sum(value.numel() * value.element_size() for value in state.values())
-
-
-def add_costs(costs: Sequence[Cost]) -> Effort | None:
-    """Add what it cost to make some members together; None where that of one is not known.
-
-    A training that several of them share counts once, as far as it went for the last of them.
-    """
-    furthest: dict[str, Effort] = {}
-    for cost in costs:
-        if cost.efforts is None:
-            return None
-        for training, effort in cost.efforts.items():
-            before = furthest.get(training, Effort(0, 0))
-            furthest[training] = Effort(max(before.steps, effort.steps), max(before.passes, effort.passes))
-    return Effort(sum(effort.steps for effort in furthest.values()), sum(effort.passes for effort in furthest.values()))
 
 
 def _name_point(axes: Sequence[str], coords: Sequence[float]) -> str:

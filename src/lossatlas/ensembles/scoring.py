@@ -16,7 +16,7 @@ from lossatlas.ensembles.crossing import choose_orders, cross, fit_given, fit_gr
 from lossatlas.ensembles.diversity import measure_diversity
 from lossatlas.ensembles.halves import check_halves, halve
 from lossatlas.ensembles.layout import Layout
-from lossatlas.ensembles.predictions import CLASSES, Predictions
+from lossatlas.ensembles.predictions import CLASSES, Predictions, Rows
 from lossatlas.ensembles.reliability import Reliability
 from lossatlas.ensembles.sampling import Measured, Sampling, Tallies
 from lossatlas.ensembles.scores import Score, make_scores
@@ -24,7 +24,7 @@ from lossatlas.ensembles.settings import ScoringSettings
 from lossatlas.errors import BadInput, Caution
 from lossatlas.schema import InEnsemble
 
-__all__ = ["score_ensemble"]
+__all__ = ["check_rows", "score_ensemble"]
 
 ROUNDING = 1e-3
 """By how much the sum of probabilities may be off."""
@@ -61,6 +61,24 @@ def score_ensemble(
     return _Scoring(predictions, settings or ScoringSettings(), on_share).run()
 
 
+def check_rows(rows: Rows, settings: ScoringSettings) -> None:
+    """Refuse what no ensemble can be scored on, which is known before its members are evaluated.
+
+    Args:
+        rows: what is predicted.
+        settings: how it is scored.
+
+    Raises:
+        BadInput: there are fewer than two examples, or they cannot be halved.
+
+    Warns:
+        Caution: classes are missing in a half.
+    """
+    if rows.scored < 2:
+        raise BadInput("one example has no standard error; expected two examples or more in the split")
+    check_halves(rows, settings.halvings, settings.seed)
+
+
 class _Scoring:
     """One run of :func:`score_ensemble`, from the members to the data."""
 
@@ -76,9 +94,7 @@ class _Scoring:
         self.scores: dict[str, Score] = make_scores(predictions.kind, settings.bins)
         rows = len(predictions.targets)
         self.sampling = Sampling(rows, predictions.examples, settings.bins, settings.bootstrap, settings.seed)
-        if self.sampling.examples < 2:
-            raise BadInput("one example has no standard error; expected two examples or more in the split")
-        check_halves(predictions.rows, settings.halvings, settings.seed)
+        check_rows(predictions.rows, settings)
         self.halves = halve(predictions.rows, settings.halvings, settings.seed)
         self.blocks = list(self.sampling.cut(predictions.rows.width))
         self.greedy = InEnsemble.GREEDY in settings.orders and settings.halvings > 0

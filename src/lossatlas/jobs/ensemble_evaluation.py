@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -14,12 +15,11 @@ import xarray as xr
 from lossatlas.engine import Plan
 from lossatlas.engine.memory import find_memory_limit
 from lossatlas.ensembles.gathering import find_rows, gather_predictions
-from lossatlas.ensembles.halves import check_halves
-from lossatlas.ensembles.members import Cost, add_costs
+from lossatlas.ensembles.members import Cost
 from lossatlas.ensembles.predictions import Predictions
-from lossatlas.ensembles.scoring import score_ensemble
+from lossatlas.ensembles.scoring import check_rows, score_ensemble
 from lossatlas.ensembles.settings import ScoringSettings
-from lossatlas.errors import BadInput
+from lossatlas.errors import Caution
 from lossatlas.jobs.sampling import FEW, Rate, Work, sample_points
 from lossatlas.recipes.ensemble import EnsembleRecipe
 from lossatlas.schema import InEnsemble
@@ -61,9 +61,9 @@ class EnsembleEvaluation:
             seed=config.halving_seed, bins=config.bins, bootstrap=config.bootstrap,
             memory=find_memory_limit(config.memory, torch.device("cpu")),
         )  # fmt: skip
-        if len(torch.unique(self.rows.examples)) < 2:
-            raise BadInput("one example has no standard error; expected two examples or more in the split")
-        check_halves(self.rows, config.halvings, config.halving_seed)  # before work
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Caution)  # said when it is scored
+            check_rows(self.rows, self.settings)
 
     @property
     def plans(self) -> list[Plan]:
@@ -145,7 +145,7 @@ class EnsembleEvaluation:
     def _add_up_costs(self, counts: Sequence[int]) -> Mapping[str, Any]:
         """What the first members of each number cost, (count,) each; NaN where it is not known."""
         costs: list[Cost] = [cost for group in self.recipe.groups for cost in group.costs]
-        efforts = [add_costs(costs[:count]) for count in counts]
+        efforts = [Cost.join(costs[:count]).add_up() for count in counts]
         starts = accumulate((len(group) for group in self.recipe.groups), initial=0)
         held, charts = np.zeros(len(counts)), set[str]()
         for group, start in zip(self.recipe.groups, starts, strict=False):  # the last of the starts is the end

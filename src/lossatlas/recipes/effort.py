@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from lossatlas.ensembles.members import Cost, Effort
@@ -13,9 +12,10 @@ from lossatlas.recipes.fit_config import FitConfig
 from lossatlas.recipes.inputs import list_networks
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.recipes.options import check_options
+from lossatlas.recipes.owners import find_owner
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.recipes.train_config import TrainConfig
-from lossatlas.rundir import MEMBERS, MODEL, SNAPSHOTS, RunDirectory
+from lossatlas.rundir import MEMBERS, SNAPSHOTS, RunDirectory
 from lossatlas.schedules import SCHEDULES
 from lossatlas.specs import NetworkSpec
 
@@ -36,14 +36,14 @@ def find_cost(spec: str) -> Cost:
     """
     try:
         named = NetworkSpec.parse(spec)
-        path, step = named.path, int(named.step) if named.step else None
-        if path.parent.name == MEMBERS and RunDirectory(path.parent.parent).is_run:
-            run = OpenedRun(path.parent.parent)
-            member = _find_member_step(run, path)
-            return _measure_training(run, member) if member is not None else Cost()
-        if path.name in (SNAPSHOTS, MODEL):
-            path = path.parent
-        return _measure_training(OpenedRun(path), step) if RunDirectory(path).is_run else Cost()
+        owner, folder = find_owner(named), named.path.parent.name
+        if not RunDirectory(owner).is_run:
+            return Cost()
+        run, step = OpenedRun(owner), int(named.step) if named.step else None
+        if folder == MEMBERS:
+            step = _find_member_step(run, named.path)
+            return _measure_training(run, step) if step is not None else Cost()
+        return _measure_training(run, int(named.path.stem) if folder == SNAPSHOTS else step)
     except UNTOLD:
         return Cost()
 
@@ -63,7 +63,7 @@ def measure_run(run: OpenedRun) -> Cost:
             own = Cost({str(resolve_path(maker.path)): effort})
         elif not isinstance(config, SurveyConfig):
             return Cost()
-        return _join([own, *map(find_cost, list_networks(config.flat()))])
+        return Cost.join([own, *map(find_cost, list_networks(config.flat()))])
     except UNTOLD:
         return Cost()
 
@@ -75,7 +75,7 @@ def _measure_training(run: OpenedRun, step: int | None) -> Cost:
         return Cost()
     steps = int(run.summary["steps"]) if step is None else step
     own = Cost({str(resolve_path(run.path)): Effort(steps, steps * int(config.batch_size or 0))})
-    return _join([own, find_cost(config.init_from)]) if config.init_from is not None else own
+    return Cost.join([own, find_cost(config.init_from)]) if config.init_from is not None else own
 
 
 def _find_member_step(run: OpenedRun, file: Path) -> int | None:
@@ -85,15 +85,3 @@ def _find_member_step(run: OpenedRun, file: Path) -> int | None:
         return None
     schedule = SCHEDULES[config.schedule](**check_options("schedule", config.schedule, config.schedule_options))
     return dict(enumerate(schedule.list_members(int(run.summary["steps"])))).get(int(file.stem))
-
-
-def _join(costs: Iterable[Cost]) -> Cost:
-    """Join costs; unknown where one is."""
-    joined: dict[str, Effort] = {}
-    for cost in costs:
-        if cost.efforts is None:
-            return Cost()
-        for training, effort in cost.efforts.items():
-            before = joined.get(training, Effort(0, 0))
-            joined[training] = Effort(max(before.steps, effort.steps), max(before.passes, effort.passes))
-    return Cost(joined)

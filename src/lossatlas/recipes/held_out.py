@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection
 from pathlib import Path
 
 from lossatlas.errors import BadInput, Caution
@@ -13,9 +12,10 @@ from lossatlas.recipes.connect_config import ConnectConfig
 from lossatlas.recipes.fit_config import FitConfig
 from lossatlas.recipes.inputs import list_networks
 from lossatlas.recipes.opened_run import OpenedRun
+from lossatlas.recipes.owners import find_owner
 from lossatlas.recipes.problem import HeldOut, ProblemRecipe
 from lossatlas.recipes.train_config import TrainConfig
-from lossatlas.rundir import MEMBERS, MODEL, SNAPSHOTS, RunDirectory
+from lossatlas.rundir import RunDirectory
 from lossatlas.specs import NetworkSpec
 
 __all__ = ["check_held_out"]
@@ -79,13 +79,8 @@ def _check_config(run: OpenedRun, config: ProblemConfig, held_out: HeldOut) -> N
 def _find_run(spec: str) -> tuple[OpenedRun | None, str]:
     """Find the run that a network belongs to, and the step of a snapshot."""
     named = NetworkSpec.parse(spec)
-    path = named.path
-    inner: Collection[str] = (SNAPSHOTS, MODEL)
-    folder = path.parent.parent if path.parent.name in (MEMBERS, SNAPSHOTS) else path.parent
-    for each in (path, *([folder] if path.name in inner or path.parent.name in (MEMBERS, SNAPSHOTS) else [])):
-        if RunDirectory(each).is_run:
-            return OpenedRun(each), named.step
-    return None, ""
+    owner = find_owner(named)
+    return (OpenedRun(owner), named.step) if RunDirectory(owner).is_run else (None, "")
 
 
 def _warn(name: str, reason: str) -> None:

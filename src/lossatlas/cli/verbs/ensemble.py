@@ -13,7 +13,6 @@ from lossatlas.cli.panels import Example
 from lossatlas.cli.terminal import say
 from lossatlas.describing import join_words
 from lossatlas.recipes import EnsembleConfig
-from lossatlas.rundir import MEMBERS
 from lossatlas.schema import STANDARD_ERROR, parse_texts
 from lossatlas.specs import MemberSpec
 
@@ -39,8 +38,7 @@ class _Ensemble(ConfiguredVerb[EnsembleConfig, _Options]):
         given = find_option(tokens, "members")
         if given is None:
             return {}
-        place = Path(MemberSpec.parse(given).place)
-        return lend_problem_of(str(place.parent.parent if place.parent.name == MEMBERS else place), tokens)
+        return lend_problem_of(MemberSpec.parse(given).place, tokens)
 
     def job(self) -> Job[EnsembleConfig]:
         from lossatlas.jobs.ensemble import run_ensemble
