@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 import torch
 
+from lossatlas.charts import Chart
 from lossatlas.data import Split
 from lossatlas.engine import BuffersPolicy, Engine, Plan
 from lossatlas.engine.usual import choose_buffers
@@ -74,7 +75,7 @@ class EnsembleRecipe:
             if group.state is not None:
                 load_state(self.base.problem.module, group.state, group.names[0])
             return ChartRecipe(
-                config=self.config, base=self.base, chart=copy.deepcopy(group.chart).to(self.base.device),
+                config=self.config, base=self.base, chart=_place(group.chart, self.base.device),
                 surveyed={self.config.splits[0]: self.split}, metrics={}, survey_buffers=self.make_buffers(group),
             ).build_engine(plan, evaluations=len(group) * batches)  # fmt: skip
 
@@ -218,6 +219,12 @@ def gather_networks(specs: Sequence[str], base: ProblemRecipe) -> list[Members]:
             )
         )
     return groups
+
+
+def _place(chart: Chart, device: torch.device) -> Chart:
+    """Return a chart on a device: itself where it is there, otherwise a copy, since it may be the caller's."""
+    held = chart.state_dict().values()
+    return chart if all(value.device == device for value in held) else copy.deepcopy(chart).to(device)
 
 
 def _rename(groups: Sequence[Members]) -> tuple[Members, ...]:
