@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from lossatlas.ensembles.averaged import Averaged, Running, list_blocks, start_average
-from lossatlas.ensembles.averages import Averages
 from lossatlas.ensembles.calibration import Temperatures
 from lossatlas.ensembles.predictions import Predictions
+from lossatlas.ensembles.prefixes import PrefixAverages
 from lossatlas.ensembles.sampling import Measured, Sampling, Tallies, join_measured
 from lossatlas.ensembles.scores import Score
 from lossatlas.ensembles.selection import select_by_error, select_by_likelihood
@@ -34,7 +34,7 @@ def measure(averaged: Averaged, scores: Mapping[str, Score], temperatures: Tenso
     return found
 
 
-def fit_given(averages: Averages, halves: Tensor) -> Temperatures:
+def fit_given(averages: PrefixAverages, halves: Tensor) -> Temperatures:
     """Fit temperatures (S, H, 2) of averages in the given order on both halves of each of H halvings."""
     halvings = len(halves)
     found = averages.fit(halves + 2 * torch.arange(halvings, dtype=halves.dtype)[:, None], 2 * halvings)
@@ -105,7 +105,7 @@ def fit_greedy(
     alike = torch.zeros(1, halves.shape[1], dtype=torch.int8)
     for h, half in enumerate(halves):
         for side in (0, 1):
-            averages = Averages(predictions, orders[h, side].tolist(), sizes, blocks, memory, half == side)
+            averages = PrefixAverages(predictions, orders[h, side].tolist(), sizes, blocks, memory, half == side)
             found = averages.fit(alike, 1)
             values[:, h, side], at_bound[:, h, side] = found.values[:, 0], found.at_bound[:, 0]
             on_share((2 * h + side + 1) / (2 * len(halves)))

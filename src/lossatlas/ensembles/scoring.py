@@ -10,13 +10,13 @@ import xarray as xr
 from torch import Tensor
 
 from lossatlas.ensembles.averaged import AveragedClasses, list_blocks, start_average
-from lossatlas.ensembles.averages import Averages
 from lossatlas.ensembles.calibration import HIGHEST, LOWEST
 from lossatlas.ensembles.crossing import choose_orders, cross, fit_given, fit_greedy, measure, score_greedy
 from lossatlas.ensembles.diversity import measure_diversity
 from lossatlas.ensembles.halves import check_halves, halve
 from lossatlas.ensembles.layout import Layout
 from lossatlas.ensembles.predictions import CLASSES, Predictions, Rows
+from lossatlas.ensembles.prefixes import PrefixAverages
 from lossatlas.ensembles.reliability import Reliability
 from lossatlas.ensembles.sampling import Measured, Sampling, Tallies
 from lossatlas.ensembles.scores import Score, make_scores
@@ -134,7 +134,7 @@ class _Scoring:
     def _score_given(self) -> None:
         """Score each member, and averages in the given order: block of rows by block, so that memory is bounded."""
         predictions, sizes, scores, sampling = self.predictions, self.sizes, self.scores, self.sampling
-        averages = Averages(predictions, range(len(predictions)), sizes, self.blocks, self.settings.memory)
+        averages = PrefixAverages(predictions, range(len(predictions)), sizes, self.blocks, self.settings.memory)
         fitted = fit_given(averages, self.halves) if len(self.halves) else None
         if fitted is not None:
             self.layout.put_temperatures(InEnsemble.GIVEN, fitted)
@@ -173,7 +173,7 @@ class _Scoring:
         self._tell("given", 1)
 
     def _finish_average(
-        self, averages: Averages, raw: Tallies, tempered: Tallies, fitted: Tensor | None, reliability: Reliability
+        self, averages: PrefixAverages, raw: Tallies, tempered: Tallies, fitted: Tensor | None, reliability: Reliability
     ) -> None:
         """Take what is kept of the average of all members alone, whose examples have the signs of their bins."""
         self.layout.put_sizes()

@@ -1,6 +1,7 @@
 """Training of networks, and recording of their trajectories."""
 
-from lossatlas.training.averaging import AverageRecorder, Averaging, parse_averaging
+from lossatlas.training.average_recorder import AverageRecorder
+from lossatlas.training.averaging import Averaging, parse_averaging
 from lossatlas.training.optimizers import OPTIMIZERS, OptimizerChoice, parse_optimizer
 from lossatlas.training.thinning import Thinning, parse_thinning
 from lossatlas.training.train import TrainResult, check_averaging, record_start, record_step, train

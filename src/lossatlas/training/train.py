@@ -19,7 +19,8 @@ from lossatlas.problem import Problem
 from lossatlas.progress import show_progress
 from lossatlas.schedules import Schedule
 from lossatlas.schedules.kinds.constant import Constant
-from lossatlas.training.averaging import AverageRecorder, Averaging, parse_averaging
+from lossatlas.training.average_recorder import AverageRecorder
+from lossatlas.training.averaging import Averaging, parse_averaging
 from lossatlas.training.optimizers import OptimizerChoice, parse_optimizer
 from lossatlas.training.thinning import Thinning, parse_thinning
 from lossatlas.training.training import Switch, Training, parse_switch

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from lossatlas.training.averaging import AverageRecorder
+from lossatlas.training.average_recorder import AverageRecorder
 from lossatlas.training.callbacks.recorder import Recorder, cannot_import, read_rate, refuse_shards
 from lossatlas.training.thinning import Thinning
 from lossatlas.training.trajectory import Trajectory

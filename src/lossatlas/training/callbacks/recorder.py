@@ -11,7 +11,7 @@ from torch import nn
 
 from lossatlas.errors import BadInput, format_error, make_unknown_error
 from lossatlas.rundir import AVERAGES
-from lossatlas.training.averaging import AverageRecorder
+from lossatlas.training.average_recorder import AverageRecorder
 from lossatlas.training.thinning import Thinning
 from lossatlas.training.trajectory import Trajectory
 

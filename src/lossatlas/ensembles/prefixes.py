@@ -10,10 +10,10 @@ from lossatlas.ensembles.averaged import Averaged, start_average
 from lossatlas.ensembles.calibration import Temperatures, fit_several
 from lossatlas.ensembles.predictions import CLASSES, Predictions
 
-__all__ = ["Averages"]
+__all__ = ["PrefixAverages"]
 
 
-class Averages:
+class PrefixAverages:
     """Averages of the first members of an order.
 
     They are kept where they fit into the memory, and otherwise made again whenever a block is asked for.
