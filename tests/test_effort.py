@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import lossatlas as la
-from lossatlas.ensembles.members import add_costs
+from lossatlas.ensembles import Cost
 from lossatlas.fitting import Fit, Steps
 from lossatlas.jobs.connect import run_connect
 from lossatlas.jobs.fit import run_fit
@@ -143,6 +143,6 @@ def test_an_ensemble_on_a_plane_costs_what_its_fit_says(there: Path, tmp_path: P
     config = FitConfig(**CHEAP, pattern="members:4", decorrelation=0.2, steps=3, batch_size=32)
     summary = run_fit(config, tmp_path / "plane", pictures=False)
     assert summary["training_passes"] == 3 * 4 * 32 * 4 / 3
-    effort = add_costs([measure_run(la.open_run(tmp_path / "plane"))])
+    effort = Cost.join([measure_run(la.open_run(tmp_path / "plane"))]).add_up()
     assert effort is not None
     assert (effort.steps, effort.passes) == (3, 512)
