@@ -261,6 +261,8 @@ KINDS: dict[str, CoefficientChart] = {
     "through": la.Through(vectors(3)),
     "quadrilateral": la.Quadrilateral(vectors(4)),
     "bezier": la.Bezier(vectors(4)),
+    "bezier_surface": la.BezierSurface(vectors(12), (3, 4), (2, 3), extent=(1.0, 0.8)),
+    "spline": la.Spline(vectors(20), (4, 5), (2, 3), origin=vectors(1, seed=1)[0], anchor=(0.1, -0.2)),
     "chain": la.Chain(vectors(4)),
     "radial": la.Radial(vectors(2), torch.arange(9) % 3 + 1),
     "bent": Bent(vectors(1)[0], vectors(3, seed=1)),
@@ -486,7 +488,7 @@ def test_a_kind_without_a_name_is_not_written() -> None:
 @pytest.mark.parametrize(
     ("tokens", "message"),
     [
-        (["fit", "--chart=slice"], "chart 'slice' cannot be fitted; choose corners or plane or bent"),
+        (["fit", "--chart=slice"], "chart 'slice' cannot be fitted; choose bezier_surface or corners or plane or spline or bent"),
         (["fit", "--chart=benz"], "'benz' is not a chart; did you mean 'bent'?"),
         (["fit", "--chart=bent", "--chart.band=1"], "--chart.bend"),
         (["fit", "--chart=bent", "--chart.bend=nan"], "bend is nan; expected a number"),

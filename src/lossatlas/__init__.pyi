@@ -3,9 +3,11 @@
 from .averages import ExponentialAverage as ExponentialAverage, Moments as Moments
 from .charts import (
     Bezier as Bezier,
+    BezierSurface as BezierSurface,
     Chain as Chain,
     Chart as Chart,
     CoefficientChart as CoefficientChart,
+    ControlNet as ControlNet,
     Corners as Corners,
     Curve as Curve,
     Grown as Grown,
@@ -15,6 +17,7 @@ from .charts import (
     RepeatedSlice as RepeatedSlice,
     Simplex as Simplex,
     Slice as Slice,
+    Spline as Spline,
     Swag as Swag,
     Through as Through,
     find_radial_orders as find_radial_orders,

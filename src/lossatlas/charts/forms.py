@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import comb
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,8 @@ __all__ = [
     "barycentric",
     "barycentric_corners",
     "barycentric_derivatives",
+    "bernstein",
+    "bernstein_derivatives",
     "sample_barycentric",
 ]
 
@@ -53,3 +57,17 @@ def sample_barycentric(count: int, axes: int, generator: torch.Generator) -> Ten
     """
     waits = -torch.rand(count, axes + 1, generator=generator, dtype=torch.float64).clamp(1e-300).log()
     return (waits / waits.sum(dim=1, keepdim=True))[:, 1:]
+
+
+def bernstein(t: Tensor, degree: int) -> Tensor:
+    """The Bernstein polynomials ``C(p, i) t^i (1 - t)^(p - i)`` of degree p: (P, p + 1) at t (P, 1)."""
+    powers = torch.arange(degree + 1, dtype=t.dtype, device=t.device)
+    counts = torch.tensor([float(comb(degree, i)) for i in range(degree + 1)], dtype=t.dtype, device=t.device)
+    return counts * t**powers * (1 - t) ** (degree - powers)
+
+
+def bernstein_derivatives(t: Tensor, degree: int) -> Tensor:
+    """The derivatives (P, p + 1) of the Bernstein polynomials of degree p >= 1 at t (P, 1)."""
+    lower = bernstein(t, degree - 1)
+    none = lower.new_zeros(len(lower), 1)
+    return degree * (torch.cat([none, lower], dim=1) - torch.cat([lower, none], dim=1))

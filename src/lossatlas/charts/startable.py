@@ -38,6 +38,8 @@ class ChartStart:
     """Whether a fit trains the origin."""
     anchor: tuple[float, ...] | None
     """The coordinates of the origin; None for zero."""
+    extent: tuple[float, ...]
+    """How far the fitted picture reaches from the middle along each axis."""
 
     @property
     def centred(self) -> bool:
@@ -100,6 +102,7 @@ class Startable(CoefficientChart):
         origin: Tensor | None = None,
         train_origin: bool = True,
         anchor: Sequence[float] | None = None,
+        extent: Sequence[float] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> Self:
         """Make a chart along random directions, through random weights or around a given network.
@@ -117,6 +120,8 @@ class Startable(CoefficientChart):
             origin: the weights (n,) of a trained network in the centre; default random weights.
             train_origin: whether a fit trains the origin.
             anchor: the coordinates of the origin; default zero.
+            extent: how far the picture that will be fitted reaches from the middle along each axis, the domain of
+                curved charts; default 1.
             options: the options of the kind by name.
         """
         start = ChartStart(
@@ -129,6 +134,7 @@ class Startable(CoefficientChart):
             network=origin,
             train_origin=train_origin,
             anchor=tuple(map(float, anchor)) if anchor is not None else None,
+            extent=tuple(map(float, extent)) if extent is not None else (1.0,) * axes,
         )
         return cls.started(start, cls.made_options(options))
 

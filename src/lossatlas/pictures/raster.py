@@ -68,6 +68,11 @@ class Raster(ABC):
         """The number of cells along the longest side."""
         return max(self.shape)
 
+    @property
+    def extent(self) -> tuple[float, ...]:
+        """How far the picture reaches from its middle along each axis, to the outer edges of its cells."""
+        return tuple(length / self.size for length in reversed(self.shape))
+
     def coords(self) -> npt.NDArray[np.float64]:
         """Return the coordinates of the cells: their shape and a last axis of length d, in the order of ``axes``."""
         mesh = np.meshgrid(*self.grid(0).values(), indexing="ij")

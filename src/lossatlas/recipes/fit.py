@@ -116,6 +116,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
         origin=space.vector_of(module) if config.checkpoint is not None else None,
         train_origin=config.train_origin if config.train_origin is not None else config.checkpoint is None,
         anchor=[coords[0] for coords in picture.grid(0).values()] if config.origin_at == "corner" else None,
+        extent=picture.extent,
         options=check_options("chart", config.chart, config.chart_options),
     )
     examples = str(FEWEST) if config.examples == AUTO else config.examples

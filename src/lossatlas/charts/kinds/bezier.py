@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from math import comb
-
-import torch
 from torch import Tensor
 
 from lossatlas.charts.curve import Curve
+from lossatlas.charts.forms import bernstein, bernstein_derivatives
 
 __all__ = ["Bezier"]
 
@@ -30,16 +28,7 @@ class Bezier(Curve):
     most_networks = 2
 
     def coefficients(self, coords: Tensor) -> Tensor:
-        return _bernstein(self._t(coords), self.degree)
+        return bernstein(self._t(coords), self.degree)
 
     def derivatives(self, coords: Tensor) -> Tensor:
-        lower = _bernstein(self._t(coords), self.degree - 1)
-        none = lower.new_zeros(len(lower), 1)
-        return (self.degree * (torch.cat([none, lower], dim=1) - torch.cat([lower, none], dim=1)))[:, :, None]
-
-
-def _bernstein(t: Tensor, m: int) -> Tensor:
-    """The Bernstein polynomials (P, m + 1) of degree m at t (P, 1)."""
-    powers = torch.arange(m + 1, dtype=t.dtype, device=t.device)
-    counts = torch.tensor([float(comb(m, i)) for i in range(m + 1)], dtype=t.dtype, device=t.device)
-    return counts * t**powers * (1 - t) ** (m - powers)
+        return bernstein_derivatives(self._t(coords), self.degree)[:, :, None]

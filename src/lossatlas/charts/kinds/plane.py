@@ -98,6 +98,11 @@ class Plane(AffineChart):
         )
 
     @classmethod
+    def from_start(cls, start: ChartStart) -> Self:
+        """Make the plane as it is before the first step, with the default order of orthogonalisation."""
+        return cls.started(start, _Options())
+
+    @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Plane:
         return cls(
             state["origin"],

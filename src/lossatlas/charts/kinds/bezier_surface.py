@@ -1,0 +1,66 @@
+"""Bézier surfaces and volumes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Self
+
+import torch
+from msgspec import Meta
+from torch import Tensor
+
+from lossatlas.bounds import NamedOptions
+from lossatlas.charts.control_net import ControlNet
+from lossatlas.charts.forms import bernstein, bernstein_derivatives
+from lossatlas.charts.startable import ChartStart
+
+__all__ = ["BezierSurface"]
+
+HIGHEST = 30
+Degree = Annotated[int, Meta(ge=1, le=HIGHEST, description=f"1 to {HIGHEST}")]
+
+
+@dataclass(frozen=True)
+class _Options(NamedOptions):
+    degree: tuple[Degree, ...] = (3,)
+    """Degree along each axis, u first, or one number for all; there is one control more than that along an axis."""
+
+
+class BezierSurface(ControlNet):
+    """A Bézier surface or volume: tensor products of Bernstein polynomials, one degree for each axis.
+
+    ``w(u, v) = sum_ij B_i(u) B_j(v) W_ij`` with ``B_i(x) = C(p, i) x^i (1 - x)^(p - i)`` for x in [0, 1], the domain of
+    the axis (Farin 2002, Curves and Surfaces for CAGD, chapter 14). Every point depends on all controls. Arguments and
+    errors are those of :class:`ControlNet`.
+
+    Example:
+        A surface of degree 1, which is bilinear, through four points of R^2:
+
+        >>> import torch, lossatlas as la
+        >>> corners = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [2.0, 2.0]])
+        >>> surface = la.BezierSurface(corners, net=(2, 2), degree=(1, 1))
+        >>> surface.points(torch.tensor([[-1.0, -1.0], [1.0, -1.0], [0.0, 0.0]])).tolist()
+        [[0.0, 0.0], [1.0, 0.0], [0.75, 0.75]]
+    """
+
+    options = _Options
+
+    @classmethod
+    def started(cls, start: ChartStart, options: _Options) -> Self:
+        return cls.on_plane(start, [degree + 1 for degree in options.degree], options.degree)
+
+    @staticmethod
+    def count_least(degree: int) -> int:
+        return degree + 1
+
+    @staticmethod
+    def list_greville(count: int, degree: int) -> Tensor:  # noqa: ARG004  # it is one less
+        return torch.linspace(0, 1, count, dtype=torch.float64)
+
+    @staticmethod
+    def basis(x: Tensor, count: int, degree: int) -> Tensor:  # noqa: ARG004
+        return bernstein(x, degree)
+
+    @staticmethod
+    def basis_derivatives(x: Tensor, count: int, degree: int) -> Tensor:  # noqa: ARG004
+        return bernstein_derivatives(x, degree)
