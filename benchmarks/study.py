@@ -90,21 +90,21 @@ class WorstFirst(Objective):
     def __init__(self, pattern: Pattern, among: int) -> None:
         self.pattern, self.among = pattern, among
         self.axes, self.most_points = pattern.axes, pattern.most_points
-        self._wide = Pattern(pattern.picture, cells=among * pattern._counts[0], clip=pattern.clip)
-        self._wide._coords = pattern._coords
-        self._wide._counts = [min(among * c, len(x)) for c, x in zip(pattern._counts, pattern._coords, strict=True)]
+        self._wide = Pattern(pattern.picture, cells=among * pattern._low, clip=pattern.clip)
+        self._wide._groups = [(coords, min(among * count, len(coords))) for coords, count in pattern._groups]
+        self._wide._low = self._wide._groups[0][1]
         self._wrong: dict[tuple[float, ...], float] = {}
 
     def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
         wide = self._wide.sample(seed, step, progress, running)
         groups = wide.coords.split([wide._low, len(wide.coords) - wide._low])
         picked = []
-        for coords, count in zip(groups, self.pattern._counts, strict=True):
+        for coords, (_, count) in zip(groups, self.pattern._groups, strict=True):
             half = count // 2
             wrong = [self._wrong.get(tuple(row), 2.0) for row in coords[half:].tolist()]
             worst = torch.tensor(wrong).argsort(descending=True, stable=True)[: count - half]
             picked += [coords[:half], coords[half:][worst]]
-        points = type(wide)(torch.cat(picked), self.pattern._counts[0], self.pattern.clip)
+        points = type(wide)(torch.cat(picked), self.pattern._low, self.pattern.clip)
         report = points.report
 
         def remembered(metrics: dict[str, Tensor]) -> dict[str, float]:

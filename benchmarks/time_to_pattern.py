@@ -43,7 +43,7 @@ class HeldOut:
     """The held-out gap of a recipe's chart as it stands: of some random cells, on test images."""
 
     def __init__(self, recipe: FitRecipe, engine: la.Engine, group: int, examples: int | None = None) -> None:
-        picture, test = recipe.picture, recipe.surveyed["test"]
+        picture, test = recipe.picture, next(iter(recipe.surveyed.values()))
         coords = torch.from_numpy(picture.coords()).reshape(-1, len(picture.axes))
         rows = torch.from_numpy(np.random.default_rng(0).permutation(len(coords))[:CELLS].copy())
         self._coords, self._low = coords[rows], torch.from_numpy(picture.low.reshape(-1))[rows]

@@ -488,7 +488,10 @@ def test_a_kind_without_a_name_is_not_written() -> None:
 @pytest.mark.parametrize(
     ("tokens", "message"),
     [
-        (["fit", "--chart=slice"], "chart 'slice' cannot be fitted; choose bezier_surface or corners or plane or spline or bent"),
+        (
+            ["fit", "--chart=slice"],
+            "chart 'slice' cannot be fitted; choose bezier_surface or corners or plane or spline or bent",
+        ),
         (["fit", "--chart=benz"], "'benz' is not a chart; did you mean 'bent'?"),
         (["fit", "--chart=bent", "--chart.band=1"], "--chart.bend"),
         (["fit", "--chart=bent", "--chart.bend=nan"], "bend is nan; expected a number"),

@@ -118,6 +118,7 @@ PANELS = (
             "clip",
             "threshold",
             "decorrelation",
+            "boundary_share",
             "boundary_only",
             "coarse",
             "shares",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,9 +29,11 @@ class Pattern(SingleStage):
         clip: the upper bound on the losses of high cells.
         boundary_only: whether to sample only cells with a cell of another class in their 3x3 neighbourhood, between
             which the network interpolates. A class without such cells is sampled everywhere.
+        boundary_share: the fraction of each class's sampled cells that are such cells, as far as it has so many; the
+            others are those that are not. Default the picture's own fraction, which is sampling uniformly.
 
     Raises:
-        BadInput: fewer than one cell per step.
+        BadInput: fewer than one cell per step, a share outside of [0, 1], or both ways of sampling boundaries.
 
     Example:
         The coordinates of eight low and eight high cells:
@@ -42,7 +45,13 @@ class Pattern(SingleStage):
     """
 
     def __init__(
-        self, picture: Picture, *, cells: int = 50, clip: Clip | None = None, boundary_only: bool = False
+        self,
+        picture: Picture,
+        *,
+        cells: int = 50,
+        clip: Clip | None = None,
+        boundary_only: bool = False,
+        boundary_share: float | None = None,
     ) -> None:
         self.picture = picture
         self.clip = clip if clip is not None else ClipPerExample()
@@ -50,27 +59,45 @@ class Pattern(SingleStage):
         self.axes = picture.axes
         if cells < 1:
             raise BadInput(f"a step samples {cells} low and high cells; expected at least 1")
+        if boundary_share is not None and not 0 <= boundary_share <= 1:
+            raise BadInput(f"the share of sampled cells at boundaries is {boundary_share}; expected a number in [0, 1]")
+        if boundary_only and boundary_share is not None:
+            raise BadInput("boundary_only is a boundary_share of 1; give one of the two")
         coords = torch.from_numpy(picture.coords()).reshape(-1, len(picture.axes))
-        self.sampled = picture.find_boundary() if boundary_only else picture.cells != 0
+        boundary = picture.find_boundary()
+        share = 1.0 if boundary_only else boundary_share
+        self._groups: list[tuple[Tensor, int]] = []
+        """The coordinates of groups of cells, and how many of each a step samples: of low cells, then of high ones."""
+        self._low = min(cells, int(picture.low.sum()))
+        self.sampled = np.zeros(picture.shape, dtype=bool)
         """The cells that may be sampled, shaped like the picture's."""
-        self._coords: list[Tensor] = []
         for ink in (picture.low, picture.high):
-            if not (ink & self.sampled).any():
-                self.sampled = self.sampled | ink
-            self._coords.append(coords[torch.from_numpy((ink & self.sampled).reshape(-1))])
-        self._counts = [min(cells, len(c)) for c in self._coords]
-        self.most_points = sum(self._counts)
+            parts = [ink] if share is None else [ink & boundary, ink & ~boundary]
+            for part, count in zip(parts, _share_out(cells, share, [int(part.sum()) for part in parts]), strict=True):
+                if count:
+                    self._groups.append((coords[torch.from_numpy(part.reshape(-1))], count))
+                    self.sampled |= part
+        self.most_points = sum(size for _, size in self._groups)
 
     def _describe(self) -> str:
         return f"{self.picture!r}, {super()._describe()}"
 
     def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
         random = make_generator(seed, "cells", step)
-        picked = [
-            coords[torch.randperm(len(coords), generator=random)[:count]]
-            for coords, count in zip(self._coords, self._counts, strict=True)
-        ]
-        return _SampledCells(torch.cat(picked), self._counts[0], self.clip)
+        picked = [coords[torch.randperm(len(coords), generator=random)[:count]] for coords, count in self._groups]
+        return _SampledCells(torch.cat(picked), self._low, self.clip)
+
+
+def _share_out(cells: int, share: float | None, sizes: list[int]) -> list[int]:
+    """How many of the cells come from each part of a class: from those at boundaries a share, and from the others."""
+    if share is None:
+        return [min(cells, sizes[0])]
+    at_boundary, inside = sizes
+    if share == 1 and at_boundary:
+        return [min(cells, at_boundary), 0]
+    count = min(cells, at_boundary + inside)
+    first = min(at_boundary, max(round(share * count), count - inside))
+    return [first, count - first]
 
 
 class _SampledCells(SampledPoints):

@@ -26,6 +26,7 @@ from lossatlas.recipes.networks import bring_module
 from lossatlas.recipes.options import check_options
 from lossatlas.recipes.problem import build_problem
 from lossatlas.recipes.room import Extent
+from lossatlas.recipes.usual_fit import settle_fit
 from lossatlas.weights import INITIALISERS
 
 __all__ = ["FitRecipe", "build_fit"]
@@ -76,7 +77,6 @@ def build_fit(config: FitConfig) -> FitRecipe:
         config.pattern, config.invert, check_options("pattern", config.pattern, config.pattern_options)
     )
     picture = source.render(parse_size(config.size) if config.size is not None else None)
-    objective, sampled = _objective(config, source, picture)
     base = build_problem(config, config.splits)
     problem, space, module = base.problem, base.space, base.problem.module
     notes = bring_module(config.checkpoint, base) if config.checkpoint is not None else ()
@@ -125,8 +125,10 @@ def build_fit(config: FitConfig) -> FitRecipe:
         raise BadInput(
             f"scale_lr is the learning rate of a scale, which chart {config.chart!r} does not train; leave it out"
         )
+    config = settle_fit(config, module, picture, has_scale=has_scale)
+    objective, sampled = _objective(config, source, picture)
     lr = require(config.lr)
-    scale_lr = config.scale_lr if config.scale_lr is not None else lr
+    factors = {"scale": require(config.scale_lr) * unit / lr} if has_scale else {}
     return FitRecipe(
         config=config,
         picture=picture,
@@ -138,7 +140,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
         chart=chart.to(base.device),
         surveyed=base.take_examples(examples, config.splits),
         metrics=metrics,
-        optimizer=Adam(lr, config.betas, config.max_norm, {"scale": scale_lr * unit / lr} if has_scale else {}),
+        optimizer=Adam(lr, config.betas, config.max_norm, factors),
         extent=extent,
         notes=notes,
     )
@@ -146,7 +148,8 @@ def build_fit(config: FitConfig) -> FitRecipe:
 
 def _objective(config: FitConfig, source: Source, picture: Raster) -> tuple[Objective, npt.NDArray[np.bool_]]:
     """Make the objective, from coarse pictures to fine ones, and the mask of cells that the last one may sample."""
-    clip = CLIPS[config.clip](config.threshold)
+    clip, cells = CLIPS[config.clip](config.threshold), require(config.cells)
+    coarse, shares = require(config.coarse), require(config.shares)
 
     if config.decorrelation and not isinstance(picture, MemberGrid):
         raise BadInput(
@@ -156,14 +159,14 @@ def _objective(config: FitConfig, source: Source, picture: Raster) -> tuple[Obje
 
     def objective(raster: Raster) -> Levels | Pattern | Decorrelated:
         if isinstance(raster, MemberGrid):
-            return Decorrelated(raster, weight=config.decorrelation, cells=config.cells)
+            return Decorrelated(raster, weight=config.decorrelation, cells=cells)
         if isinstance(raster, GreyPicture):
-            return Levels(raster, cells=config.cells)
+            return Levels(raster, cells=cells)
         assert isinstance(raster, Picture)
-        return Pattern(raster, cells=config.cells, clip=clip, boundary_only=config.boundary_only)
+        return Pattern(raster, cells=cells, clip=clip, boundary_share=config.boundary_share)
 
     stages = []
-    for fraction, share in zip(config.coarse if source.scalable else (), config.shares, strict=False):
+    for fraction, share in zip(coarse if source.scalable else (), shares, strict=False):
         shape = tuple(round(side * fraction) for side in picture.shape)
         if min(shape) < SMALLEST_STAGE or shape == picture.shape:
             continue
@@ -172,4 +175,4 @@ def _objective(config: FitConfig, source: Source, picture: Raster) -> tuple[Obje
         except BadInput:
             continue  # at this size the low or the high cells vanish
     last = objective(picture)
-    return CoarseToFine([*stages, Stage(last, config.shares[-1])], config.there), last.sampled
+    return CoarseToFine([*stages, Stage(last, shares[-1])], config.there), last.sampled

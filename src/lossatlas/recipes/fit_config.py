@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self
 
-from lossatlas.bounds import Count, Decay, Fraction, NotNegative, Positive
+from lossatlas.bounds import Count, Decay, Fraction, NotNegative, Positive, Share
 from lossatlas.errors import BadInput
 from lossatlas.recipes.base import AUTO, Options, ProblemConfig, spell_list
 from lossatlas.recipes.shared_config import ChartConfig, CheckpointConfig, FittedConfig, MetricsConfig
@@ -15,6 +15,9 @@ from lossatlas.registry import Registry
 __all__ = ["FEWEST", "PRESETS", "FitConfig"]
 
 PRESETS: Registry[dict[str, Any]] = Registry("preset", "lossatlas.recipes.presets", dashes=True)
+
+DECIDED = ("examples", "cells", "batch_size", "lr", "scale_lr", "boundary_share", "coarse", "shares")
+"""The settings that a run decides where they are left open."""
 
 FEWEST = 200
 """Examples of each split that are surveyed at least, where their number is left open."""
@@ -55,8 +58,9 @@ class SamplingConfig(FittedConfig):
     target_gap: Fraction | None = None
     """Running accuracy gap between sampled low and high cells at which the fit stops; a run that ends on a plateau
     below it fails."""
-    cells: Count = 32
-    """Number of low cells and number of high cells sampled per step, or of members."""
+    cells: Count | None = None
+    """Number of low cells and number of high cells sampled per step, or of members; by default 32, and 16 for networks
+    with convolutions."""
     clip: str = "example"
     """Clip the loss of high cells per example or per cell."""
     threshold: Positive = 2.5
@@ -64,16 +68,21 @@ class SamplingConfig(FittedConfig):
     decorrelation: NotNegative = 0.0
     """Weight of the mean product of the errors of two members of an ensemble (--pattern members:K), which makes them
     err differently; 0 trains each on its loss alone."""
+    boundary_share: Share | None = None
+    """Fraction of the sampled cells that have another class in their 3x3 neighbourhood; by default the fraction of the
+    picture's low cells that have one, or of its high cells where that is larger."""
     boundary_only: bool = False
-    """Sample no cells in a uniform 3x3 neighbourhood: better for thin lines, worse for filled shapes."""
-    coarse: tuple[float, ...] = (0.3, 0.6)
-    """Coarser sizes that are fitted first, as fractions of the size; with none the fit begins at full size."""
-    shares: tuple[float, ...] = (0.2, 0.3, 0.5)
-    """Fraction of the budget for each size, the full size last."""
+    """Sample only cells that have another class in their 3x3 neighbourhood, a --boundary_share of 1."""
+    coarse: tuple[float, ...] | None = None
+    """Coarser sizes that are fitted first, as fractions of the size; with none the fit begins at full size. By default
+    0.3 and 0.6, and 0.25 and 0.5 for networks with convolutions."""
+    shares: tuple[float, ...] | None = None
+    """Fraction of the budget for each size, the full size last; by default 0.2, 0.3 and 0.5 for three sizes."""
     there: Fraction = 0.9
     """Running accuracy gap at which a coarser picture counts as fitted."""
     scale_lr: Positive | None = None
-    """Learning rate of the scale, in its unit; by default that of all other parameters."""
+    """Learning rate of the scale, in its unit; by default that of all other parameters, and four times that for
+    networks with convolutions."""
     betas: tuple[Decay, Decay] = (0.8, 0.95)
     """Decay rates of the moment estimates of Adam."""
 
@@ -85,8 +94,6 @@ class FitConfig(MetricsConfig, SamplingConfig, PictureConfig):
     verb: ClassVar[str] = "fit"
     usual: ClassVar[Mapping[str, Any]] = {
         "chart": "plane",
-        "batch_size": 32,
-        "lr": 5e-3,
         "schedule": "linear",
         "buffers": "batch",
         "splits": ("train", "test"),
@@ -100,14 +107,23 @@ class FitConfig(MetricsConfig, SamplingConfig, PictureConfig):
         super().__post_init__()
         if self.padding < 0:
             raise BadInput(f"padding is {self.padding}; expected 0 or more cells")
-        if len(self.shares) != len(self.coarse) + 1 or not all(share > 0 for share in self.shares):
+        if self.boundary_only and self.boundary_share is not None:
+            raise BadInput("boundary_only is a boundary_share of 1; give one of the two")
+        if self.shares is not None and not all(share > 0 for share in self.shares):
+            raise BadInput(f"shares is {spell_list(self.shares)}; expected positive shares of the budget")
+        if self.shares is not None and self.coarse is not None and len(self.shares) != len(self.coarse) + 1:
             raise BadInput(
                 f"shares is {spell_list(self.shares)}; expected {len(self.coarse) + 1} positive shares "
                 "of the budget, one for each coarser size and one for the full size"
             )
-        if not all(0 < fraction < 1 for fraction in self.coarse):
-            raise BadInput(f"coarse is {spell_list(self.coarse)}; expected fractions of the size between 0 and 1")
+        if not all(0 < fraction < 1 for fraction in self.coarse or ()):
+            raise BadInput(f"coarse is {spell_list(self.coarse or ())}; expected fractions of the size between 0 and 1")
 
     def settled(self, stored: Mapping[str, Any]) -> Self:
-        # How many examples there is time for was decided once, by the clock.
-        return replace(self, examples=stored["examples"]) if self.examples == AUTO else self
+        # What follows from the network and the picture, and how many examples there is time for, was decided once.
+        left_open = {name for name in DECIDED if getattr(self, name) in (None, AUTO)}
+        return replace(self, **{name: _as_field(stored[name]) for name in left_open if name in stored})
+
+
+def _as_field(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

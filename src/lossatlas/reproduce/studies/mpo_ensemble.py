@@ -16,6 +16,8 @@ from lossatlas.schema import InEnsemble
 
 __all__ = ["MPO_ENSEMBLE"]
 
+RATE = 5e-3
+"""The learning rate of the planes, and of the network that they are compared with."""
 NETWORKS: dict[str, dict[str, Any]] = {"plain": {}, "batch-norm": {"batch_norm": True}}
 PUBLISHED = {"plain": (0.859, 0.893), "batch-norm": (0.855, 0.904)}
 """Test accuracies of one member and of 31 (with batch normalisation 51), read off the authors' notebook, on its first
@@ -44,7 +46,8 @@ class _Planes(Study):
             fit = FitConfig(
                 pattern="heart", size="20" if small else "50", padding=1, data="fashion_mnist", model="conv",
                 model_options=options, steps=800 if small else 11_800, cells=12 if small else 50,
-                batch_size=32 if small else 512, splits=("test",), examples="500",
+                batch_size=32 if small else 512, splits=("test",), examples="500", lr=RATE, scale_lr=RATE,
+                coarse=(0.3, 0.6),
             )  # fmt: skip
             found[f"heart-{name}"] = fit
             found[f"heart-{name}-scores"] = configure_scores(fit, [f"heart-{name}@low:{LOW}"])
@@ -114,7 +117,7 @@ def _configure_plane(weight: float | str, seed: int, steps: int) -> FitConfig:
     """Configure a plane whose members are decorrelated with a weight, or held apart without it."""
     return FitConfig(
         pattern=f"members:{MEMBERS}", decorrelation=0.0 if isinstance(weight, str) else weight,
-        scale_lr=1e-9 if weight == APART else None, data="fashion_mnist", model="conv",
+        lr=RATE, scale_lr=1e-9 if weight == APART else RATE, data="fashion_mnist", model="conv",
         model_options={"channels": CHANNELS}, steps=steps, cells=CELLS, batch_size=BATCH, splits=("test",),
         examples="500", seed=seed, holdout=HOLDOUT, padding=1,
     )  # fmt: skip
@@ -127,7 +130,7 @@ def _configure_wide(seed: int, steps: int) -> TrainConfig:
     betas = ",".join(map(str, plane.betas))
     return TrainConfig(
         data="fashion_mnist", model="conv", model_options={"channels": WIDER, "hidden": 220},
-        optimizer=f"adam,betas=({betas})", lr=plane.lr, schedule=plane.schedule, batch_size=batch,
+        optimizer=f"adam,betas=({betas})", lr=RATE, schedule=plane.schedule, batch_size=batch,
         epochs=steps * batch / (60_000 - HOLDOUT), seed=seed, holdout=HOLDOUT,
     )  # fmt: skip
 
