@@ -41,14 +41,15 @@ from torch import Tensor
 from lossatlas.fitting import Fit
 from lossatlas.fitting.budget import Budget
 from lossatlas.objectives import CoarseToFine, Pattern, Stage
-from lossatlas.objectives.objective import SampledPoints
 from lossatlas.recipes import FitConfig
 from lossatlas.recipes.fit import build_fit
 
 SHARED: dict[str, Any] = {
     "pattern": "skull", "size": "40", "model": "conv", "data": "fashion_mnist", "boundary_only": True,
-    "splits": ("holdout",), "holdout": 1000, "examples": "500", "coarse": (0.25, 0.5), "cells": 16, "batch_size": 16,
-    "lr": 2e-3, "scale_lr": 8e-3,
+    "splits": ("holdout",), "holdout": 1000, "examples": "500",
+}  # fmt: skip
+CONVOLUTIONAL: dict[str, Any] = {
+    "coarse": (0.25, 0.5), "cells": 16, "batch_size": 16, "lr": 2e-3, "scale_lr": 8e-3,
 }  # fmt: skip
 """What the first study of convolutional networks had come to."""
 Change = Callable[[Fit], None]
@@ -130,24 +131,6 @@ def muon(lr: float, besides: float = 2e-3) -> Change:
     return change
 
 
-class Mixed(Pattern):
-    """Some of the cells are sampled at boundaries, the others anywhere."""
-
-    def __init__(self, picture: Any, share: float, cells: int) -> None:
-        super().__init__(picture, cells=cells)
-        self.edges = Pattern(picture, cells=max(1, round(share * cells)), boundary_only=True)
-        self.anywhere = Pattern(picture, cells=max(1, cells - round(share * cells)))
-        self.most_points = self.edges.most_points + self.anywhere.most_points
-
-    def sample(self, seed: int, step: int, progress: float, running: Any) -> SampledPoints:
-        a, b = (
-            one.sample(seed + 7919 * k, step, progress, running) for k, one in enumerate((self.edges, self.anywhere))
-        )
-        low = a._low + b._low
-        coords = torch.cat([a.coords[: a._low], b.coords[: b._low], a.coords[a._low :], b.coords[b._low :]])
-        return type(a)(coords, low, self.clip)
-
-
 def staged(make: Callable[[Any, int, int], Pattern]) -> Change:
     """Other objectives for the stages: of the picture, the number of the stage and how many there are."""
 
@@ -184,8 +167,8 @@ VARIANTS: dict[str, Variant] = {
     "coarse .3 .6": Variant({"coarse": (0.3, 0.6)}),
     "coarse .25 .5 at 10/20/70 %": Variant({"shares": (0.1, 0.2, 0.7)}),
     "coarse .5 at 20/80 %": Variant({"coarse": (0.5,), "shares": (0.2, 0.8)}),
-    "all cells": Variant({"boundary_only": False}),
-    "half of the cells at boundaries": Variant(change=staged(lambda picture, *_: Mixed(picture, 0.5, 16))),
+    "half of the cells at boundaries": Variant({"boundary_only": False, "boundary_share": 0.5}),
+    "the picture's own share at boundaries": Variant({"boundary_only": False}),
     "betas .9 .99": Variant({"betas": (0.9, 0.99)}),
     "cosine": Variant({"schedule": "cosine"}),
     "warm-up 5 %": Variant(change=warm_up(0.05)),
@@ -194,6 +177,11 @@ VARIANTS: dict[str, Variant] = {
     "Muon 2e-3": Variant(change=muon(2e-3)),
     "Muon 5e-3": Variant(change=muon(5e-3)),
     "Muon 1e-2": Variant(change=muon(1e-2)),
+    "Muon 1e-2, Adam 5e-3": Variant(change=muon(1e-2, 5e-3)),
+    "Muon 5e-3, Adam 5e-3": Variant(change=muon(5e-3, 5e-3)),
+    "Muon 3e-3": Variant(change=muon(3e-3)),
+    "Muon 5e-3, cells 32, images 8": Variant({"cells": 32, "batch_size": 8}, muon(5e-3)),
+    "Muon 5e-3, scale's rate x 1": Variant({"scale_lr": 2e-3}, muon(5e-3)),
 }
 
 
@@ -239,6 +227,7 @@ def main() -> None:
     options = parser.parse_args()
     shared = {**SHARED, "data": options.data, "pattern": options.pattern, "size": options.size}
     shared |= {"data_options": {"folder": options.folder}} if options.folder else {}
+    shared |= CONVOLUTIONAL if options.data != "digits" else {"model": "mlp", "holdout": 200}
     if options.pattern == "heart":
         shared["boundary_only"] = False
     if options.one:

@@ -44,6 +44,12 @@ def test_what_is_given_stays() -> None:
     assert config.shares == (0.3, 0.7)
 
 
+def test_only_boundaries_is_a_share_of_one() -> None:
+    config = build_fit(FitConfig(**MLP, boundary_only=True, size="12")).config
+    assert config.boundary_share == 1.0
+    assert build_fit(config).config == config
+
+
 def test_a_chart_without_a_scale_has_no_rate_of_it() -> None:
     config = build_fit(FitConfig(**MLP, chart="spline", size="8")).config
     assert config.scale_lr is None

@@ -107,8 +107,8 @@ class FitConfig(MetricsConfig, SamplingConfig, PictureConfig):
         super().__post_init__()
         if self.padding < 0:
             raise BadInput(f"padding is {self.padding}; expected 0 or more cells")
-        if self.boundary_only and self.boundary_share is not None:
-            raise BadInput("boundary_only is a boundary_share of 1; give one of the two")
+        if self.boundary_only and self.boundary_share not in (None, 1.0):
+            raise BadInput(f"boundary_only is a boundary_share of 1, not {self.boundary_share:g}; give one of the two")
         if self.shares is not None and not all(share > 0 for share in self.shares):
             raise BadInput(f"shares is {spell_list(self.shares)}; expected positive shares of the budget")
         if self.shares is not None and self.coarse is not None and len(self.shares) != len(self.coarse) + 1:
