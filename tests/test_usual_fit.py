@@ -15,7 +15,8 @@ from lossatlas.errors import BadInput
 from lossatlas.jobs.fit import run_fit
 from lossatlas.recipes import FitConfig
 from lossatlas.recipes.fit import build_fit
-from lossatlas.recipes.usual_fit import SCALE_RATES, USUAL, find_boundary_share
+from lossatlas.recipes.picture_kinds.mask import find_boundary_share
+from lossatlas.recipes.usual_fit import SCALE_RATES, USUAL
 
 MLP: dict[str, Any] = {"model_options": {"hidden": (4,)}, "device": "cpu", "plan": "loop", "splits": ("test",)}
 CONV: dict[str, Any] = {**MLP, "model": "conv", "model_options": {"channels": (2,), "hidden": 4}}

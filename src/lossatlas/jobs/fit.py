@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import xarray as xr
@@ -17,7 +15,6 @@ from lossatlas.engine.planning import MEASURING_SECONDS
 from lossatlas.errors import CannotFinish
 from lossatlas.jobs.estimate import Estimate, measure_peak_bytes
 from lossatlas.jobs.fit_cost import FitCost
-from lossatlas.jobs.fit_members import coincide, score_together
 from lossatlas.jobs.fit_summary import summarise_fit
 from lossatlas.jobs.forecast import Forecast
 from lossatlas.jobs.job import Handling, Job
@@ -25,7 +22,6 @@ from lossatlas.jobs.pictures import draw_survey
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
 from lossatlas.jobs.survey_cost import count_points_left
-from lossatlas.pictures import MemberGrid
 from lossatlas.recipes import FitConfig
 from lossatlas.recipes.base import AUTO
 from lossatlas.recipes.fit import FitRecipe, build_fit
@@ -35,16 +31,9 @@ from lossatlas.surveying.survey import put_target
 
 __all__ = ["run_fit"]
 
-PLATEAU = 0.1
-"""The gap, of accuracies or else of log losses, below which a fit has not left the plateau where all cells are
-alike."""
 PLATEAU_ADVICE = (
     "never left the plateau where all cells are alike: give it more time (--seconds), a coarser --size, more --cells, "
     "or another --lr or --scale"
-)
-ONE_NETWORK = (
-    "have become one network: nothing keeps the trained scale from 0; give --decorrelation, or a --scale_lr so small "
-    "that the scale stays"
 )
 
 
@@ -74,7 +63,7 @@ def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
     descend(run, fit, "fit", how, foretell)
     if fit.reached_target:
         how.reporter.say(f"reached the target gap after {fit.steps} steps")
-    plateau = _on_plateau(fit.running)
+    plateau = recipe.kind.is_on_plateau(fit.running)
     run.write_bytes(CHART, encode_chart(recipe.chart))
     if plateau and recipe.config.target_gap is not None:
         raise CannotFinish(f"the fit {PLATEAU_ADVICE}")
@@ -84,9 +73,9 @@ def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
     started = time.perf_counter()
     survey = _survey(run, recipe, cost.survey_engine, how)
     survey_seconds = time.perf_counter() - started
-    together = score_together(recipe, cost.survey_engine) if isinstance(recipe.picture, MemberGrid) else None
-    if together and coincide(together.values()):
-        how.reporter.say(f"the members {ONE_NETWORK}")
+    together = recipe.kind.score_together(recipe, cost.survey_engine)
+    if failure := recipe.kind.describe_failure(together):
+        how.reporter.say(failure)
     summary = summarise_fit(recipe, fit, survey, survey_seconds, together)
     if how.pictures:
         title = f"{recipe.picture.name}, {'x'.join(map(str, recipe.picture.shape))}"
@@ -136,13 +125,6 @@ def _estimate(config: FitConfig) -> Estimate:
 
 run_fit = Job(FitConfig, _carry_out, _estimate)
 """The job of ``lossatlas fit``."""
-
-
-def _on_plateau(running: Mapping[str, float]) -> bool:
-    if "gap" in running:
-        return running["gap"] < PLATEAU
-    low, high = running.get("low_loss", 0.0), running.get("high_loss", 0.0)
-    return high < low * math.exp(PLATEAU)
 
 
 def _survey(run: RunDirectory, recipe: FitRecipe, engine: Engine, how: Handling) -> xr.Dataset:

@@ -11,16 +11,7 @@ import xarray as xr
 
 from lossatlas.fitting import Fit
 from lossatlas.jobs.estimate import measure_peak_bytes
-from lossatlas.pictures import (
-    LOSS_FLOOR,
-    MemberGrid,
-    Picture,
-    Raster,
-    correlate,
-    score_accuracy,
-    score_loss,
-    score_members,
-)
+from lossatlas.pictures import LOSS_FLOOR, Raster, correlate
 from lossatlas.recipes.fit import FitRecipe
 from lossatlas.schema import STANDARD_ERROR, name_variable
 
@@ -47,15 +38,15 @@ def summarise_fit(
     """
     maps = {
         split: {
-            name: recipe.picture.from_grid(survey[variable].values, recipe.config.padding).astype(np.float64)
-            for name in ("accuracy", "loss")
+            name: _on_cells(recipe, survey[variable])
+            for name in recipe.kind.scored
             if (variable := name_variable(split, name)) in survey
         }
         for split in recipe.surveyed
     }
     per_split = {
         split: {
-            **_scores(recipe, found),
+            **recipe.kind.score(recipe.picture, found, recipe.sampled),
             **(together or {}).get(split, {}),
             "examples": len(recipe.surveyed[split]),
             **_errors(recipe, survey, split),
@@ -91,17 +82,15 @@ def summarise_descent(fit: Fit, survey_seconds: float) -> dict[str, Any]:
     }
 
 
-def _scores(recipe: FitRecipe, found: Mapping[str, Reals]) -> dict[str, Any]:
-    scores: dict[str, Any] = {}
-    if isinstance(recipe.picture, MemberGrid):
-        for name in found:
-            scores |= score_members(recipe.picture, name, found[name])
-        return scores
-    if "accuracy" in found and isinstance(recipe.picture, Picture):
-        scores |= score_accuracy(recipe.picture, found["accuracy"], recipe.sampled)
-    if "loss" in found:
-        scores |= score_loss(recipe.picture, found["loss"])
-    return scores
+def _on_cells(recipe: FitRecipe, variable: xr.DataArray) -> Reals:
+    """Bring a variable of the survey into the order of the cells; several values at a point become the last axis."""
+    axes = recipe.picture.axes
+    further = [dim for dim in variable.dims if dim not in axes]
+    values = variable.transpose(*axes, *further).values.astype(np.float64)
+    if not further:
+        return recipe.picture.from_grid(values, recipe.config.padding)
+    each = [recipe.picture.from_grid(values[..., k], recipe.config.padding) for k in range(values.shape[-1])]
+    return np.stack(each, axis=-1)
 
 
 def _errors(recipe: FitRecipe, survey: xr.Dataset, split: str) -> dict[str, float]:
@@ -110,7 +99,7 @@ def _errors(recipe: FitRecipe, survey: xr.Dataset, split: str) -> dict[str, floa
     found = {}
     for metric in ("accuracy", "loss"):
         if (name := STANDARD_ERROR.of(name_variable(split, metric))) in survey:
-            errors = recipe.picture.from_grid(survey[name].values, recipe.config.padding).astype(np.float64)[counted]
+            errors = _on_cells(recipe, survey[name])[counted]
             found[STANDARD_ERROR.of(metric)] = float(np.median(errors))
     return found
 

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from lossatlas.charts import Startable, make_chart
+from lossatlas.data import Dataset
 from lossatlas.engine import Engine
 from lossatlas.errors import BadInput
 from lossatlas.fitting import Adam, Fit
 from lossatlas.hashing import fingerprint
 from lossatlas.metrics import count_numbers
-from lossatlas.objectives import CLIPS, CoarseToFine, Decorrelated, Levels, Objective, Pattern, Stage
-from lossatlas.objectives.residuals import check_residuals
-from lossatlas.pictures import GreyPicture, MemberGrid, Picture, Raster, Source, find_source, parse_size
+from lossatlas.objectives import CoarseToFine, Objective, Stage
+from lossatlas.pictures import Raster, Source, find_source, parse_size
 from lossatlas.recipes.base import AUTO, require
 from lossatlas.recipes.chart_recipe import DescentRecipe
 from lossatlas.recipes.fit_config import FEWEST, FitConfig
 from lossatlas.recipes.metrics import make_metrics
 from lossatlas.recipes.networks import bring_module
 from lossatlas.recipes.options import check_options
+from lossatlas.recipes.picture_kind import PictureKind, find_picture_kind
 from lossatlas.recipes.problem import build_problem
 from lossatlas.recipes.room import Extent
 from lossatlas.recipes.usual_fit import settle_fit
@@ -44,6 +46,8 @@ class FitRecipe(DescentRecipe[FitConfig]):
 
     chart: Startable
     picture: Raster
+    kind: PictureKind[Any]
+    """The kind of the picture."""
     sampled: npt.NDArray[np.bool_]
     """The cells that the fit may sample, shaped like the picture."""
     extent: Extent
@@ -77,25 +81,23 @@ def build_fit(config: FitConfig) -> FitRecipe:
         config.pattern, config.invert, check_options("pattern", config.pattern, config.pattern_options)
     )
     picture = source.render(parse_size(config.size) if config.size is not None else None)
+    kind = find_picture_kind(picture)
+    kind.check(picture, config)
     base = build_problem(config, config.splits)
     problem, space, module = base.problem, base.space, base.problem.module
-    notes = bring_module(config.checkpoint, base) if config.checkpoint is not None else ()
+    picture = kind.settle(picture, base.data)
+    notes = [*(bring_module(config.checkpoint, base) if config.checkpoint is not None else ())]
+    notes += kind.list_notes(picture, base.data)
     buffers, survey_buffers = (
         base.make_buffers(name, config)
         for name in (config.buffers, config.survey_buffers if config.survey_buffers != AUTO else config.buffers)
     )
-    metrics = make_metrics(problem.loss, config)
+    metrics = make_metrics(problem.loss, config, kind.list_metrics(config, base.data))
     sides = [side + 2 * config.padding for side in picture.shape]
     numbers = count_numbers(metrics, sampled=config.examples != "all")
     extent = Extent(prod(sides), len(config.splits), numbers)
     extent.check("size with padding", " x ".join(f"{side:,}" for side in sides))
-    if config.target_gap is not None and not problem.loss.classifies:
-        raise BadInput("target_gap is a gap of accuracies, which this loss does not have; leave it out")
-    if config.target_gap is not None and not isinstance(picture, Picture):
-        what = "a grey picture" if isinstance(picture, GreyPicture) else "a grid of members"
-        raise BadInput(f"target_gap is a gap between low and high cells, which {what} does not have; leave it out")
-    if config.decorrelation:
-        check_residuals(problem.loss)
+    kind.check_loss(problem.loss, config)
     axes = config.axes if config.axes is not None else len(picture.axes)
     if axes != len(picture.axes):
         raise BadInput(
@@ -125,13 +127,14 @@ def build_fit(config: FitConfig) -> FitRecipe:
         raise BadInput(
             f"scale_lr is the learning rate of a scale, which chart {config.chart!r} does not train; leave it out"
         )
-    config = settle_fit(config, module, picture, has_scale=has_scale)
-    objective, sampled = _objective(config, source, picture)
+    config = settle_fit(config, module, kind.list_usual(picture, config), has_scale=has_scale)
+    objective, sampled = _build_objective(config, kind, source, picture, base.data)
     lr = require(config.lr)
     factors = {"scale": require(config.scale_lr) * unit / lr} if has_scale else {}
     return FitRecipe(
         config=config,
         picture=picture,
+        kind=kind,
         sampled=sampled,
         objective=objective,
         base=base,
@@ -142,37 +145,24 @@ def build_fit(config: FitConfig) -> FitRecipe:
         metrics=metrics,
         optimizer=Adam(lr, config.betas, config.max_norm, factors),
         extent=extent,
-        notes=notes,
+        notes=tuple(notes),
     )
 
 
-def _objective(config: FitConfig, source: Source, picture: Raster) -> tuple[Objective, npt.NDArray[np.bool_]]:
-    """Make the objective, from coarse pictures to fine ones, and the mask of cells that the last one may sample."""
-    clip, cells = CLIPS[config.clip](config.threshold), require(config.cells)
+def _build_objective(
+    config: FitConfig, kind: PictureKind[Any], source: Source, picture: Raster, data: Dataset
+) -> tuple[Objective, npt.NDArray[np.bool_]]:
+    """Build the objective, from coarse pictures to fine ones, and the mask of cells that the last one may sample."""
     coarse, shares = require(config.coarse), require(config.shares)
-
-    if config.decorrelation and not isinstance(picture, MemberGrid):
-        raise BadInput(
-            f"decorrelation is between members of an ensemble, which picture {picture.name!r} does not have; give "
-            "--pattern members:K, or leave --decorrelation out"
-        )
-
-    def objective(raster: Raster) -> Levels | Pattern | Decorrelated:
-        if isinstance(raster, MemberGrid):
-            return Decorrelated(raster, weight=config.decorrelation, cells=cells)
-        if isinstance(raster, GreyPicture):
-            return Levels(raster, cells=cells)
-        assert isinstance(raster, Picture)
-        return Pattern(raster, cells=cells, clip=clip, boundary_share=config.boundary_share)
-
+    last, sampled = kind.build_objective(picture, config)
     stages = []
     for fraction, share in zip(coarse if source.scalable else (), shares, strict=False):
         shape = tuple(round(side * fraction) for side in picture.shape)
         if min(shape) < SMALLEST_STAGE or shape == picture.shape:
             continue
         try:
-            stages.append(Stage(objective(source.render(shape)), share))
+            smaller, _ = kind.build_objective(kind.settle(source.render(shape), data), config)
         except BadInput:
             continue  # at this size the low or the high cells vanish
-    last = objective(picture)
-    return CoarseToFine([*stages, Stage(last, shares[-1])], config.there), last.sampled
+        stages.append(Stage(smaller, share))
+    return CoarseToFine([*stages, Stage(last, shares[-1])], config.there), sampled

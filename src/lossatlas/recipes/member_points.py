@@ -17,6 +17,7 @@ from lossatlas.recipes.fit_config import FitConfig
 from lossatlas.recipes.networks import copy_state, keep_module
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.recipes.options import check_options
+from lossatlas.recipes.picture_kind import find_picture_kind
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.rundir import CHART
 from lossatlas.schema import REPEAT
@@ -69,8 +70,9 @@ def find_low_cells(place: str, base: ProblemRecipe) -> tuple[OpenedRun, Chart, T
         raise BadInput(f"{place} did not fit a picture, so that it has no low cells; name points of it: {place}@at")
     source = find_source(fit.pattern, fit.invert, check_options("pattern", fit.pattern, fit.pattern_options))
     picture = source.render(parse_size(fit.size) if fit.size is not None else None)
-    if not isinstance(picture, Picture | MemberGrid):
-        raise BadInput(f"the picture of {place} has shades of grey and no low cells; name points of it: {place}@at")
+    if instead := find_picture_kind(picture).without_low_cells:
+        raise BadInput(f"the picture of {place} has {instead} and no low cells; name points of it: {place}@at")
+    assert isinstance(picture, Picture | MemberGrid)
     return run, chart, torch.from_numpy(picture.coords()[picture.low])
 
 

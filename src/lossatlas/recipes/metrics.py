@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lossatlas.curvatures import CurvatureSettings
 from lossatlas.engine import Metric
 from lossatlas.losses import Loss
@@ -26,10 +28,15 @@ def make_curvature_settings(config: CurvatureConfig) -> CurvatureSettings:
     )
 
 
-def make_metrics(loss: Loss, config: MetricsConfig) -> dict[str, Metric]:
+def make_metrics(loss: Loss, config: MetricsConfig, further: Sequence[Metric] = ()) -> dict[str, Metric]:
     """Make the metrics of a configuration, by the names of their variables.
+
+    Args:
+        loss: the loss under which they are measured.
+        config: the configuration.
+        further: metrics that are measured whatever the configuration names.
 
     Raises:
         BadInput: as :func:`~lossatlas.metrics.choose_metrics`.
     """
-    return choose_metrics(loss, config.metrics, make_curvature_settings(config))
+    return choose_metrics(loss, [*config.metrics, *further], make_curvature_settings(config))

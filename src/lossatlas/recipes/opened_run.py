@@ -388,9 +388,11 @@ class OpenedRun:
         """Return the metrics of the run by name."""
         from lossatlas.metrics import choose_metrics
         from lossatlas.recipes.metrics import make_metrics
+        from lossatlas.recipes.picture_kind import list_picture_metrics
 
-        loss = self._unplaced.problem.loss
-        return make_metrics(loss, self.config) if isinstance(self.config, MetricsConfig) else choose_metrics(loss)
+        loss, config = self._unplaced.problem.loss, self.config
+        further = list_picture_metrics(config, self._unplaced.data) if isinstance(config, FitConfig) else ()
+        return make_metrics(loss, config, further) if isinstance(config, MetricsConfig) else choose_metrics(loss)
 
     @property
     def plan(self) -> Plan | str:

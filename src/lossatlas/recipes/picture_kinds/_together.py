@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,7 +15,9 @@ from lossatlas.losses import Loss
 from lossatlas.metrics import choose_streaming_metrics
 from lossatlas.objectives.residuals import find_residuals, has_residuals, multiply_residuals
 from lossatlas.pictures import MemberGrid
-from lossatlas.recipes.fit import FitRecipe
+
+if TYPE_CHECKING:
+    from lossatlas.recipes.fit import FitRecipe
 
 __all__ = ["coincide", "score_together"]
 

@@ -1,0 +1,69 @@
+"""Masks of low and high cells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from lossatlas.objectives import CLIPS, Objective, Pattern
+from lossatlas.pictures import Picture, score_accuracy, score_loss
+from lossatlas.recipes.base import require
+from lossatlas.recipes.fit_config import FitConfig
+from lossatlas.recipes.picture_kind import PictureKind, Reals
+
+__all__ = ["MASK", "find_boundary_share"]
+
+PLATEAU = 0.1
+"""The gap, of accuracies or else of log losses, below which a fit has not left the plateau where all cells are
+alike."""
+
+
+@final
+class _Mask(PictureKind[Picture]):
+    raster = Picture
+    words = "a mask"
+    has_gap = True
+
+    def list_usual(self, picture: Picture, config: FitConfig) -> Mapping[str, Any]:
+        return {"boundary_share": 1.0 if config.boundary_only else find_boundary_share(picture)}
+
+    def build_objective(self, picture: Picture, config: FitConfig) -> tuple[Objective, npt.NDArray[np.bool_]]:
+        clip = CLIPS[config.clip](config.threshold)
+        made = Pattern(picture, cells=require(config.cells), clip=clip, boundary_share=config.boundary_share)
+        return made, made.sampled
+
+    def is_on_plateau(self, running: Mapping[str, float]) -> bool:
+        if "gap" in running:
+            return running["gap"] < PLATEAU
+        low, high = running.get("low_loss", 0.0), running.get("high_loss", 0.0)
+        return high < low * math.exp(PLATEAU)
+
+    def score(self, picture: Picture, found: Mapping[str, Reals], sampled: npt.NDArray[np.bool_]) -> dict[str, Any]:
+        scores: dict[str, Any] = {}
+        if "accuracy" in found:
+            scores |= score_accuracy(picture, found["accuracy"], sampled)
+        if "loss" in found:
+            scores |= score_loss(picture, found["loss"])
+        return scores
+
+
+def find_boundary_share(picture: Picture) -> float:
+    """The share of the ink, or of the paper where it is larger, that lies at a boundary between the two.
+
+    Thin lines are all boundary, and steps on empty paper would teach little; the inside of a filled shape has to be
+    sampled as well.
+
+    >>> import lossatlas as la
+    >>> find_boundary_share(la.picture("heart", 40)), find_boundary_share(la.picture("skull", 40))
+    (0.19, 0.83)
+    """
+    boundary = picture.find_boundary()
+    shares = [float((boundary & ink).sum() / ink.sum()) for ink in (picture.low, picture.high)]
+    return round(max(shares), 2)
+
+
+MASK = _Mask()
