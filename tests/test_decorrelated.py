@@ -40,8 +40,9 @@ class TestGrid:
         assert (np.isnan(grid.target) == ~grid.low).all()
         assert grid.member_coords().shape == (count, rank)
         assert len({tuple(place) for place in grid.member_coords()}) == count
-        name, values, _ = grid.variable(1, "nat")
-        assert name == "target"
+        (asked,) = grid.list_variables(1, "nat")
+        values = asked.values
+        assert asked.name == "target"
         assert sorted(set(values.ravel().tolist())) == [0, 1]
         assert (grid.from_grid(values, 1) > 0).tolist() == grid.low.tolist()
 

@@ -59,7 +59,8 @@ def test_targets_go_to_the_grid_and_back(shape: tuple[int, ...], padding: int) -
         (GreyPicture(losses, "grey"), TARGET_LOSS, np.float32),
         (Picture(cells, "mask"), TARGET, np.int8),
     ):
-        stored, values, attributes = this.variable(padding, "bit")
+        (asked,) = this.list_variables(padding, "bit")
+        stored, values, attributes = asked.name, asked.values, asked.attributes
         assert (stored, values.dtype) == (name, kind)
         assert values.shape == tuple(len(along) for along in this.grid(padding).values())
         assert this.name in attributes["long_name"]

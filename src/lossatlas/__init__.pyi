@@ -84,6 +84,7 @@ from .losses import BatchMean as BatchMean, Loss as Loss, NetworkLoss as Network
 from .losses.kinds.cross_entropy import CrossEntropy as CrossEntropy
 from .losses.kinds.squared_error import SquaredError as SquaredError
 from .metrics import MeanMetric as MeanMetric, OperatorMetric as OperatorMetric, PerExampleMetric as PerExampleMetric
+from .metrics.kinds.group_loss import GroupLoss as GroupLoss
 from .models.families.conv import Conv as Conv
 from .models.families.densenet import DenseNet as DenseNet
 from .models.families.mlp import MLP as MLP
@@ -97,6 +98,7 @@ from .objectives import (
     ClipPerCell as ClipPerCell,
     ClipPerExample as ClipPerExample,
     CoarseToFine as CoarseToFine,
+    ColourLevels as ColourLevels,
     Decorrelated as Decorrelated,
     InSimplex as InSimplex,
     Levels as Levels,
@@ -108,12 +110,14 @@ from .objectives import (
     Uniform as Uniform,
 )
 from .pictures import (
+    ColourPicture as ColourPicture,
     GreyPicture as GreyPicture,
     MemberGrid as MemberGrid,
     Picture as Picture,
     Raster as Raster,
     picture as picture,
     score_accuracy as score_accuracy,
+    score_colours as score_colours,
     score_loss as score_loss,
 )
 from .problem import Problem as Problem

@@ -6,7 +6,8 @@ is not part of the data set: for each group of metrics a boolean ``<split>_<grou
 chunked like the tiles and written after them, says so; its attribute ``variables`` lists what it vouches for. Every
 array that is not written in tiles has the attribute ``whole`` once it was written to its end. ``target`` is the picture
 that was asked for, on the survey's grid: +1 low, -1 high, 0 ignored or padding; of a grey picture ``target_loss``, the
-loss that was asked for, NaN where none was.
+loss that was asked for, NaN where none was; of a colour picture those of three groups of classes, see
+:class:`TargetColour`.
 
 Every such variable says in its attributes which ``split`` and which ``metric`` it holds, and of what examples
 (``data_hash``) under what settings it was computed. A metric with several values
@@ -40,6 +41,7 @@ __all__ = [
     "AVERAGED_FROM",
     "AVERAGE_RANK",
     "AXES",
+    "CHANNELS",
     "CLASSES",
     "COMPANION",
     "CURVATURE",
@@ -48,6 +50,8 @@ __all__ = [
     "DONE",
     "ENDS",
     "GEOMETRY",
+    "GROUP",
+    "GROUP_LOSS",
     "LOSS",
     "MEASURED",
     "MEMBER",
@@ -77,6 +81,7 @@ __all__ = [
     "Operator",
     "Quantity",
     "Scoring",
+    "TargetColour",
     "TrainedWith",
     "check_dimension",
     "check_name",
@@ -84,6 +89,7 @@ __all__ = [
     "find_companion",
     "is_name",
     "is_standard",
+    "is_target",
     "list_value_dimensions",
     "name_curvature",
     "name_curvatures",
@@ -109,6 +115,15 @@ TARGET = "target"
 
 TARGET_LOSS = "target_loss"
 """The variable of the target losses of a requested grey picture."""
+
+CHANNELS = ("red", "green", "blue")
+"""The channels of a colour picture, in their order."""
+
+GROUP = "group"
+"""The dimension of metrics with one value per group of classes."""
+
+GROUP_LOSS = "group_loss"
+"""The metric of the mean losses of groups of classes, whose record says which classes are in each."""
 
 CURVE = "t"
 """The name of the axis of curves."""
@@ -164,6 +179,20 @@ PAIR_CORNERS = ("start", "run", "other_run", "start_of_other_run")
 
 SNAPSHOT = "snapshot"
 """The dimension of a trajectory."""
+
+
+class TargetColour:
+    """Names of the variables of the target losses of a requested colour picture, one per channel, and attributes."""
+
+    LOW, HIGH = "colour_low", "colour_high"
+    """The attributes of the losses that are drawn as black and as full colour."""
+    GROUP = "colour_classes"
+    """The attribute of the classes whose mean loss is the channel, such as ``0-2,7``; absent where they are open."""
+
+    @staticmethod
+    def variable(channel: str) -> str:
+        """The name of the variable of a channel: ``target_loss_red``."""
+        return f"{TARGET_LOSS}_{channel}"
 
 
 class OnTrajectory:
@@ -696,11 +725,16 @@ def parse_texts(attribute: Any) -> list[str]:
     return [str(each) for each in attribute] if isinstance(attribute, list | tuple) else []
 
 
+def is_target(name: str) -> bool:
+    """Whether a variable is a requested picture, or a channel of one."""
+    return name in (TARGET, TARGET_LOSS, *map(TargetColour.variable, CHANNELS))
+
+
 def is_standard(name: str) -> bool:
     """Whether a name can be recognised as a standard variable of surveys without their marks.
 
     >>> is_standard("path_lr"), is_standard("test_streaming_done"), is_standard("test_loss"), is_standard("mine")
     (True, True, True, False)
     """
-    known = (TARGET, TARGET_LOSS, MEASURED)
-    return name in known or name.startswith(BESIDE) or name.endswith((DONE, STANDARD_ERROR.of(""), f"_{LOSS}"))
+    ends = (DONE, STANDARD_ERROR.of(""), f"_{LOSS}")
+    return name == MEASURED or is_target(name) or name.startswith(BESIDE) or name.endswith(ends)

@@ -16,9 +16,9 @@ from lossatlas.schema import (
     MEASURED,
     OFF_GRID,
     SAMPLE_DIMENSIONS,
-    TARGET,
     TARGET_LOSS,
     find_companion,
+    is_target,
     list_value_dimensions,
 )
 
@@ -95,7 +95,7 @@ def describe_variable(name: str) -> dict[str, str]:
     '1'
     """
     attributes = {"long_name": name.replace("_", " ")}
-    if name.endswith(DONE) or find_companion(name, {}) or name in (TARGET, MEASURED):
+    if name.endswith(DONE) or find_companion(name, {}) or name == MEASURED or (is_target(name) and name != TARGET_LOSS):
         return attributes
     if not name.endswith(WITHOUT_UNITS):
         attributes["units"] = "1"

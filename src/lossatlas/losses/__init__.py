@@ -3,6 +3,7 @@
 A loss knows which outputs and targets fit it. A new loss is one new file in ``kinds``.
 """
 
+from lossatlas.losses.groups import GroupLosses, check_grouping, find_group_losses, has_groups
 from lossatlas.losses.judging import judge
 from lossatlas.losses.labelled import Labelled
 from lossatlas.losses.loss import AUTO, LOSSES, BatchMean, Loss, PerExample, find_loss_options, load_loss
@@ -14,12 +15,16 @@ __all__ = [
     "AUTO",
     "LOSSES",
     "BatchMean",
+    "GroupLosses",
     "Labelled",
     "Loss",
     "NetworkLoss",
     "PerExample",
+    "check_grouping",
     "check_total",
+    "find_group_losses",
     "find_loss_options",
+    "has_groups",
     "judge",
     "load_loss",
     "share_examples",

@@ -14,9 +14,9 @@ from lossatlas.measures.surface import Floats, Surface, drop_infinite
 from lossatlas.schema import (
     AXES,
     SAMPLE_DIMENSIONS,
-    TARGET_LOSS,
     Corner,
     find_companion,
+    is_target,
     list_value_dimensions,
     parse_texts,
 )
@@ -64,7 +64,7 @@ def take_surfaces(survey: xr.Dataset, metric: str = "loss") -> dict[str, Surface
 
 def _split(name: str, variable: xr.DataArray, metric: str) -> str:
     """Return the split of a variable of the metric; empty for other variables."""
-    if variable.dtype.kind not in "iuf" or name == TARGET_LOSS or find_companion(name, variable.attrs):
+    if variable.dtype.kind not in "iuf" or is_target(name) or find_companion(name, variable.attrs):
         return ""
     if {"split", "metric"} <= set(variable.attrs):
         return str(variable.attrs["split"]) if variable.attrs["metric"] == metric else ""

@@ -5,6 +5,7 @@ from lossatlas.objectives.along.max import Maximum
 from lossatlas.objectives.along.uniform import Uniform
 from lossatlas.objectives.clips import CLIPS, Clip, ClipPerCell, ClipPerExample
 from lossatlas.objectives.coarse_to_fine import CoarseToFine, Stage
+from lossatlas.objectives.colours import ColourLevels
 from lossatlas.objectives.decorrelated import Decorrelated
 from lossatlas.objectives.in_simplex import InSimplex
 from lossatlas.objectives.levels import Levels
@@ -20,6 +21,7 @@ __all__ = [
     "ClipPerCell",
     "ClipPerExample",
     "CoarseToFine",
+    "ColourLevels",
     "Decorrelated",
     "InSimplex",
     "Levels",

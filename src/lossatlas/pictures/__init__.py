@@ -6,15 +6,32 @@ Does not import torch or matplotlib.
 from __future__ import annotations
 
 from lossatlas.pictures.array import ArraySource
+from lossatlas.pictures.colour import ColourPicture
 from lossatlas.pictures.grey import GreyPicture
+from lossatlas.pictures.groups import (
+    check_groups,
+    find_left_out,
+    parse_group,
+    settle_groups,
+    share_classes,
+    write_group,
+)
 from lossatlas.pictures.members import MemberGrid
 from lossatlas.pictures.names import SHAPES, SOURCES, find_picture_options, find_source, picture
 from lossatlas.pictures.picture import Picture
-from lossatlas.pictures.raster import Raster
-from lossatlas.pictures.scores import LOSS_FLOOR, correlate, score_accuracy, score_loss, score_members
+from lossatlas.pictures.raster import Raster, TargetVariable
+from lossatlas.pictures.scores import (
+    LOSS_FLOOR,
+    correlate,
+    score_accuracy,
+    score_colours,
+    score_loss,
+    score_members,
+)
 from lossatlas.pictures.shape import Shape, ShapeSource
 from lossatlas.pictures.source import PrefixSource, Size, Source, parse_size
 from lossatlas.pictures.sources.array import ArrayFile
+from lossatlas.pictures.sources.colour import ColourImage
 from lossatlas.pictures.sources.grey import GreyImage
 from lossatlas.pictures.sources.image import ImageFile
 from lossatlas.pictures.sources.members import MemberCells
@@ -28,6 +45,8 @@ __all__ = [
     "SOURCES",
     "ArrayFile",
     "ArraySource",
+    "ColourImage",
+    "ColourPicture",
     "GreyImage",
     "GreyPicture",
     "ImageFile",
@@ -42,13 +61,21 @@ __all__ = [
     "ShapeSource",
     "Size",
     "Source",
+    "TargetVariable",
     "TextWords",
+    "check_groups",
     "correlate",
+    "find_left_out",
     "find_picture_options",
     "find_source",
+    "parse_group",
     "parse_size",
     "picture",
     "score_accuracy",
+    "score_colours",
     "score_loss",
     "score_members",
+    "settle_groups",
+    "share_classes",
+    "write_group",
 ]

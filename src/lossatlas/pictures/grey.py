@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossatlas.errors import BadInput
-from lossatlas.pictures.raster import Raster, check_sides
+from lossatlas.pictures.raster import Raster, TargetVariable, check_sides
 from lossatlas.schema import TARGET_LOSS
 
 __all__ = ["GreyPicture"]
@@ -54,9 +55,9 @@ class GreyPicture(Raster):
         """The natural logarithm of the target loss; NaN where a cell is ignored."""
         return np.log(self.losses)
 
-    def variable(self, padding: int, loss_units: str) -> tuple[str, npt.NDArray[Any], dict[str, str]]:
+    def list_variables(self, padding: int, loss_units: str) -> Sequence[TargetVariable]:
         values = self.to_grid(self.losses.astype(np.float32), padding, np.nan)
-        return TARGET_LOSS, values, {"long_name": f"target loss: {self.name}", "units": loss_units}
+        return [TargetVariable(TARGET_LOSS, values, {"long_name": f"target loss: {self.name}", "units": loss_units})]
 
 
 def _as_losses(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.float64]:

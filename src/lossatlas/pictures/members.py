@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
 
 from lossatlas.bounds import check_values
 from lossatlas.errors import BadInput
-from lossatlas.pictures.raster import Raster
+from lossatlas.pictures.raster import Raster, TargetVariable
 from lossatlas.schema import AXES, TARGET
 
 __all__ = ["MemberGrid"]
@@ -78,9 +79,9 @@ class MemberGrid(Raster):
         """The target: -1 for members, NaN for cells that are ignored."""
         return np.where(self.low, -1.0, np.nan)
 
-    def variable(self, padding: int, loss_units: str) -> tuple[str, npt.NDArray[Any], dict[str, str]]:
+    def list_variables(self, padding: int, loss_units: str) -> Sequence[TargetVariable]:
         attributes = {"long_name": f"target: {self.name}", "units": "1", "flags": "+1 member, 0 ignored"}
-        return TARGET, self.to_grid(self.low.astype(np.int8), padding, 0), attributes
+        return [TargetVariable(TARGET, self.to_grid(self.low.astype(np.int8), padding, 0), attributes)]
 
     def member_coords(self) -> npt.NDArray[np.float64]:
         """Return the coordinates of the members (K, d), in the order of the axes."""

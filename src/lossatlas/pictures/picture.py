@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossatlas.errors import BadInput
-from lossatlas.pictures.raster import Raster, check_sides
+from lossatlas.pictures.raster import Raster, TargetVariable, check_sides
 from lossatlas.schema import TARGET
 
 __all__ = ["Picture"]
@@ -65,9 +66,9 @@ class Picture(Raster):
         """The target: +1 for high cells, -1 for low ones, NaN for those that are ignored."""
         return np.where(self.cells == 0, np.nan, -self.cells.astype(np.float64))
 
-    def variable(self, padding: int, loss_units: str) -> tuple[str, npt.NDArray[Any], dict[str, str]]:
+    def list_variables(self, padding: int, loss_units: str) -> Sequence[TargetVariable]:
         attributes = {"long_name": f"target: {self.name}", "units": "1", "flags": "+1 low, -1 high, 0 ignored"}
-        return TARGET, self.on_grid(padding), attributes
+        return [TargetVariable(TARGET, self.on_grid(padding), attributes)]
 
     def find_boundary(self) -> npt.NDArray[np.bool_]:
         """The cells that ``boundary_only`` samples: those with a cell of another value among their neighbours.

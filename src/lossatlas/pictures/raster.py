@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,12 +14,22 @@ from lossatlas.describing import write_repr
 from lossatlas.errors import BadInput
 from lossatlas.schema import AXES
 
-__all__ = ["SMALLEST_SIDE", "Raster", "check_sides"]
+__all__ = ["SMALLEST_SIDE", "Raster", "TargetVariable", "check_sides"]
 
 SMALLEST_SIDE = 4
 """The smallest number of cells along a side of a picture; with fewer, hardly any cell has a neighbourhood."""
 
 S = TypeVar("S", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class TargetVariable:
+    """A variable by which a survey stores a picture, or a channel of it."""
+
+    name: str
+    values: npt.NDArray[Any]
+    """On the survey's grid, (len u, len v, len w)."""
+    attributes: Mapping[str, Any]
 
 
 class Raster(ABC):
@@ -47,8 +59,8 @@ class Raster(ABC):
         """The target of the loss, of the shape of the cells: larger is higher, NaN is ignored."""
 
     @abstractmethod
-    def variable(self, padding: int, loss_units: str) -> tuple[str, npt.NDArray[Any], dict[str, str]]:
-        """The variable by which a survey stores the picture: its name, values on ``grid(padding)`` and attributes.
+    def list_variables(self, padding: int, loss_units: str) -> Sequence[TargetVariable]:
+        """List the variables by which a survey stores the picture, on ``grid(padding)``.
 
         Args:
             padding: the number of cells around the picture.
@@ -57,6 +69,10 @@ class Raster(ABC):
         Raises:
             BadInput: the padding is negative.
         """
+
+    def list_contents(self) -> Mapping[str, npt.NDArray[Any]]:
+        """List by name the arrays that say what is asked for, for fingerprints: equal ones are the same picture."""
+        return {"target": self.target}
 
     @property
     def axes(self) -> tuple[str, ...]:

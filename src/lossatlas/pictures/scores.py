@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lossatlas.errors import BadInput
+from lossatlas.pictures.colour import ColourPicture
 from lossatlas.pictures.members import MemberGrid
 from lossatlas.pictures.picture import Picture
 from lossatlas.pictures.raster import Raster
+from lossatlas.schema import CHANNELS
 
-__all__ = ["LOSS_FLOOR", "correlate", "score_accuracy", "score_loss", "score_members"]
+__all__ = ["LOSS_FLOOR", "correlate", "score_accuracy", "score_colours", "score_loss", "score_members"]
 
 LOSS_FLOOR = 1e-12
 """Smaller losses are replaced by this value before a logarithm is taken."""
@@ -114,6 +116,46 @@ def score_loss(picture: Raster, loss: Reals) -> dict[str, float | None]:
         **scores,
         "log_loss_correlation": None if logs is None else correlate(logs, target),
         "log_loss_rank_correlation": None if logs is None else correlate(_ranks(logs), _ranks(target)),
+        "non_finite": int(np.count_nonzero(counted & ~finite)),
+    }
+
+
+def score_colours(picture: ColourPicture, losses: Reals) -> dict[str, float | None]:
+    """Score how the logarithms of the losses of three groups of classes correlate with their targets.
+
+    Natural logarithms are taken of the losses or of 1e-12, whichever is larger.
+
+    Args:
+        picture: the requested picture.
+        losses: of red, green and blue, (H, W, 3); ignored cells may hold anything.
+
+    Returns:
+        ``red_correlation``, ``green_correlation`` and ``blue_correlation`` of a channel with its target (Pearson);
+        ``red_green_correlation`` of the difference R - G of log losses with that of their targets, and
+        ``blue_yellow_correlation`` of B - (R + G) / 2, which say whether there are colours and not only brightness;
+        ``log_loss_rmse``, the root mean square of log loss minus target over cells and channels; and ``non_finite``,
+        how many cells were left out because a loss of theirs is infinite or NaN. None stands for what is not defined:
+        a constant, or (for all) a negative loss.
+
+    Raises:
+        BadInput: another shape.
+    """
+    _check_shape(picture, losses[..., 0], "losses")
+    if losses.shape[-1] != len(CHANNELS):
+        raise BadInput(f"the losses of picture {picture.name!r} are of {losses.shape[-1]} groups; expected three")
+    counted = np.isfinite(picture.target)
+    finite = counted & np.isfinite(losses).all(axis=-1)
+    values, target = losses[finite].astype(np.float64), picture.log_losses[finite]
+    logs = np.log(np.maximum(values, LOSS_FLOOR)) if values.size and values.min() >= 0 else None
+
+    def score(weights: tuple[float, float, float]) -> float | None:
+        return None if logs is None else correlate(logs @ np.array(weights), target @ np.array(weights))
+
+    pure = {"red": (1.0, 0.0, 0.0), "green": (0.0, 1.0, 0.0), "blue": (0.0, 0.0, 1.0)}
+    opponent = {"red_green": (1.0, -1.0, 0.0), "blue_yellow": (-0.5, -0.5, 1.0)}
+    return {
+        **{f"{name}_correlation": score(weights) for name, weights in (pure | opponent).items()},
+        "log_loss_rmse": None if logs is None else float(np.sqrt(np.mean((logs - target) ** 2))),
         "non_finite": int(np.count_nonzero(counted & ~finite)),
     }
 

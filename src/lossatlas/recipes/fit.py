@@ -67,7 +67,8 @@ class FitRecipe(DescentRecipe[FitConfig]):
         return super().begin_fit(engine, self.config.target_gap if target_gap is None else target_gap)
 
     def fingerprints(self) -> dict[str, str]:
-        cells = fingerprint([("target", torch.from_numpy(self.picture.target))])
+        contents = self.picture.list_contents().items()
+        cells = fingerprint([(name, torch.from_numpy(np.array(values))) for name, values in contents])
         return {**super().fingerprints(), "picture": cells}
 
 

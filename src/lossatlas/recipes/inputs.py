@@ -25,7 +25,7 @@ NETWORKS = {
 """The settings that name networks in files, folders or runs."""
 FILES = {"data.folder", "pattern.font"}
 """The settings that name a file or a folder."""
-PREFIXES = {"image", "grey", "array", "file", "towards"}
+PREFIXES = {"image", "grey", "colour", "array", "file", "towards"}
 """The prefixes before a path in the name of a picture or a direction, as in ``image:FILE`` and ``towards:RUN``."""
 CODE = {"model", "data", "loss", "metrics", "chart", "curve"}
 """The settings that may name a ``module:callable`` or a ``module:Class``."""

@@ -102,7 +102,7 @@ def survey(
     Args:
         chart: where.
         grid: per axis its ascending coordinates; or a picture, whose cells and ``padding`` become the grid and whose
-            target the variable ``target`` (or ``target_loss``).
+            target the variable ``target`` (or ``target_loss``; of a colour picture ``target_loss_red``, ...).
         problem: what.
         splits: examples by name: splits, or what :meth:`Split.of` makes splits of. Of a random subset
             (:meth:`Split.subset`) standard errors are stored, too.
@@ -205,7 +205,8 @@ def make_refinement(coords: Grid, tolerance: float | None, budget: int | None) -
 
 def put_target(store: SurveyStore, picture: Raster, padding: int, loss: Loss) -> None:
     """Write the picture that was asked for beside what was found of a loss."""
-    store.put(*picture.variable(padding, loss.units))
+    for asked in picture.list_variables(padding, loss.units):
+        store.put(asked.name, asked.values, asked.attributes)
 
 
 def _recorded_plan(path: Path) -> Plan | None:

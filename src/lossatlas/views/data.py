@@ -22,6 +22,7 @@ from lossatlas.errors import BadInput
 from lossatlas.schema import (
     CLASSES,
     ENDS,
+    GROUP,
     MEASURED,
     PROBE_ERROR,
     RESIDUAL,
@@ -34,6 +35,7 @@ from lossatlas.schema import (
     Companion,
     Corner,
     find_companion,
+    is_target,
     list_value_dimensions,
     say_metric,
 )
@@ -296,7 +298,7 @@ def _list_several(survey: xr.Dataset, dimensions: frozenset[str]) -> dict[str, l
         if len(further) == 1 and further <= dimensions and _meaning(survey, name)[1]:
             (dim,) = further
             whole = _field(survey, name, [*order, dim])
-            labels = survey[dim].values if dim in survey.coords else range(whole.values.shape[-1])
+            labels = survey[dim].values if dim in survey.coords else _label_values(survey[name], dim)
             found[name] = [
                 replace(
                     whole,
@@ -308,6 +310,13 @@ def _list_several(survey: xr.Dataset, dimensions: frozenset[str]) -> dict[str, l
                 for k, label in enumerate(labels)
             ]
     return found
+
+
+def _label_values(variable: xr.DataArray, dimension: str) -> Sequence[object]:
+    """The labels of values along a dimension without coordinates: of groups their classes, else numbers."""
+    numbers = range(variable.sizes[dimension])
+    groups = str(variable.attrs.get("record", "")).split(";") if dimension == GROUP else []
+    return [f"classes {group}" for group in groups] if len(groups) == len(numbers) else numbers
 
 
 def _name_value(dimension: str, label: object) -> str:
@@ -479,7 +488,7 @@ def _meaning(survey: xr.Dataset, name: str) -> tuple[str, str]:
     ``train_regularised_loss`` is not the loss of a split ``train_regularised``.
     """
     attrs = survey[name].attrs
-    if name in (TARGET, TARGET_LOSS, MEASURED) or name.endswith(f"_{DONE}") or find_companion(name, attrs):
+    if is_target(name) or name == MEASURED or name.endswith(f"_{DONE}") or find_companion(name, attrs):
         return "", ""
     if _beside(survey, name):
         return "", ""

@@ -21,6 +21,7 @@ __all__ = ["FIT"]
 
 SHOWN = (
     "gap", "iou", "low_accuracy", "high_accuracy", "log_loss_correlation", "log_loss_rmse", "log_loss_gap",
+    "red_correlation", "green_correlation", "blue_correlation", "red_green_correlation", "blue_yellow_correlation",
     "member_loss", "averaged_loss", "member_accuracy", "averaged_accuracy", "error_product", "steps", "seconds",
 )  # fmt: skip
 

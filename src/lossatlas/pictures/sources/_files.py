@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +14,9 @@ from lossatlas.errors import BadInput
 from lossatlas.files.images import decode_image
 from lossatlas.files.reading import open_file, tell_reason
 
-__all__ = ["Pixels", "Reals", "read_image", "resize_values"]
+__all__ = ["Pixels", "Reals", "read_colours", "read_image", "resize_values"]
 
+T = TypeVar("T")
 Reals = npt.NDArray[np.floating[Any]]
 
 
@@ -34,9 +36,22 @@ def read_image(path: str) -> Pixels:
     Raises:
         BadInput: the file is missing, too large, of another format or cannot be decoded.
     """
+    return _read(path, _pixels)
+
+
+def read_colours(path: str) -> Reals:
+    """The red, green and blue of each pixel in a file, (H, W, 3) in [0, 1]; transparent parts show white paper.
+
+    Raises:
+        BadInput: the file is missing, too large, of another format or cannot be decoded.
+    """
+    return _read(path, _colours)
+
+
+def _read(path: str, convert: Callable[[Image.Image], T]) -> T:
     try:
         with open_file(path) as file:
-            return _pixels(decode_image(file))
+            return convert(decode_image(file))
     except Exception as error:  # colours of damaged files are converted in many ways
         detail = tell_reason(error)
         raise BadInput(f"cannot read image {path!r} ({detail}); expected a whole picture file") from error
@@ -54,6 +69,16 @@ def _pixels(image: Image.Image) -> Pixels:
     rgba = image.convert("RGBA")
     opacity = np.asarray(rgba.getchannel("A"), np.float32) / 255
     return Pixels(opacity * _luminance(rgba.convert("RGB")) + (1 - opacity), opacity)
+
+
+def _colours(image: Image.Image) -> Reals:
+    if image.mode == "F" or image.mode.startswith("I"):  # greys, which Pillow would clip rather than scale
+        return np.repeat(_luminance(image)[..., None], 3, axis=-1)
+    if not image.has_transparency_data:
+        return np.asarray(image.convert("RGB"), np.float32) / 255
+    rgba = np.asarray(image.convert("RGBA"), np.float32) / 255
+    opacity = rgba[..., 3:]
+    return opacity * rgba[..., :3] + (1 - opacity)
 
 
 def _luminance(image: Image.Image) -> Reals:

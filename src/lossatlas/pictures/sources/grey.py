@@ -11,17 +11,11 @@ import numpy as np
 from lossatlas.errors import BadInput
 from lossatlas.pictures.grey import GreyPicture
 from lossatlas.pictures.raster import Raster
-from lossatlas.pictures.scores import LOSS_FLOOR
-from lossatlas.pictures.source import PrefixSource, Size, Source, scale_shape
-from lossatlas.pictures.sources._files import Reals, read_image, resize_values
+from lossatlas.pictures.source import PrefixSource, Size, Source
+from lossatlas.pictures.sources._brightness import FLAT, Brightness, check_ends
+from lossatlas.pictures.sources._files import Reals, read_image
 
 __all__ = ["GreyImage"]
-
-DEFAULT_SIZE = 32
-FLAT = 1e-4  # of the brightest: below this a range of greys is the rounding of a resize
-
-HIGHEST = 1e4
-"""The highest target loss, far above the threshold of clips."""
 
 
 @final
@@ -42,11 +36,7 @@ class GreyImage(PrefixSource):
         Raises:
             BadInput: the file cannot be read or is of one grey, or the losses are not 0 < low < high.
         """
-        if not LOSS_FLOOR < self.low < self.high < HIGHEST:
-            raise BadInput(
-                f"grey levels beyond the loss range: low is {self.low} and high {self.high}; expected "
-                f"{LOSS_FLOOR:g} < low < high < {HIGHEST:g}"
-            )
+        check_ends(self.low, self.high, "grey")
         return _Grey(rest, self.low, self.high, invert)
 
 
@@ -57,38 +47,23 @@ class _Grey(Source):
 
     def __init__(self, path: str, low: float, high: float, invert: bool) -> None:
         self.name = Path(path).stem
-        self._path = path
-        self._ends = (low, high)
-        self._invert = invert
-        self._luminance = read_image(path).on_white
-        self._check_range(self._luminance)
+        luminance = read_image(path).on_white
+        self._brightness = Brightness(luminance, path, self.name, (low, high), invert)
+        self._check_range(luminance)
 
     def render(self, size: Size | None = None) -> Raster:
         """Resize the image with antialiasing; the darkest and brightest cells at the default size get the end losses.
 
         See :meth:`Source.render`.
         """
-        native = self._luminance.shape
-        # Resampling overshoots beside an edge; without clipping the overshoot would get the ends of the range.
-        grey = self._resized(scale_shape(DEFAULT_SIZE if size is None else size, native, self.name))
+        grey = self._brightness.resize(size)
         self._check_range(grey)
-        # One scale for all sizes, so that coarse pictures have the same target losses as fine ones.
-        usual = self._resized(scale_shape(DEFAULT_SIZE, native, self.name))
-        bright = np.clip((grey - usual.min()) / np.ptp(usual), 0, 1)
-        low, high = np.log(self._ends)
-        share = 1 - bright if self._invert else bright
-        return GreyPicture(np.exp((1 - share) * low + share * high), self.name)
-
-    def _resized(self, shape: tuple[int, ...]) -> Reals:
-        height, width = shape
-        grey = resize_values(self._luminance, (height, width)).astype(np.float64)
-        return np.clip(grey, self._luminance.min(), self._luminance.max())
+        self._check_range(self._brightness.usual)
+        return GreyPicture(self._brightness.to_losses(grey), self.name)
 
     def _check_range(self, grey: Reals) -> None:
-        if not np.isfinite(grey).all():
-            raise BadInput(f"image {self._path!r} has pixels that are not finite; expected greys")
         if np.ptp(grey) <= FLAT * max(abs(float(grey.max())), FLAT):
             raise BadInput(
-                f"image {self._path!r} at {'x'.join(map(str, grey.shape))} is of one grey; "
+                f"image {self._brightness.path!r} at {'x'.join(map(str, grey.shape))} is of one grey; "
                 "expected at least two: take another image or a larger size"
             )

@@ -18,7 +18,7 @@ from lossatlas.pictures.source import PrefixSource, Size, Source, scale_shape
 __all__ = ["PictureSequence"]
 
 DEFAULT_SIZE = 12
-BARRED = ("grey", "sequence")
+BARRED = ("grey", "colour", "sequence")
 
 
 @final
@@ -39,7 +39,7 @@ class PictureSequence(PrefixSource):
         """Open the pictures ``rest``; ``invert`` inverts each.
 
         Raises:
-            BadInput: a picture that is unknown, grey, a sequence or not of two axes.
+            BadInput: a picture that is unknown, grey, coloured, a sequence or not of two axes.
         """
         parts = []
         for spec in map(str.strip, rest.split(",")):

@@ -1,0 +1,119 @@
+"""The objective of colour pictures: each cell has a target loss of each of three groups of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from lossatlas.errors import BadInput
+from lossatlas.losses import Loss, check_grouping, find_group_losses, share_examples
+from lossatlas.objectives.objective import SampledPoints, SingleStage
+from lossatlas.pictures import LOSS_FLOOR, ColourPicture, settle_groups
+from lossatlas.schema import CHANNELS
+from lossatlas.streams import make_generator
+from lossatlas.types import Outputs
+
+__all__ = ["ColourLevels"]
+
+Groups = tuple[tuple[int, ...], ...]
+
+
+@final
+class ColourLevels(SingleStage):
+    """The mean over random cells and three channels of the squared difference between log mean loss and log target.
+
+    The mean loss of a channel is that of the examples of its group of classes in the minibatch. A channel whose group
+    has no example there counts nothing in that step, so that it neither adds to the mean nor changes the weight of
+    the others.
+
+    Args:
+        picture: the target losses, and the groups of classes; groups that are left open follow from the number of
+            logits.
+        cells: how many cells a step samples, without replacement; all where there are fewer.
+
+    Raises:
+        BadInput: fewer than one cell a step.
+
+    Example:
+        >>> import numpy as np, lossatlas as la
+        >>> colours = np.geomspace(0.05, 2.0, 90).reshape(3, 5, 6).transpose(1, 2, 0)
+        >>> objective = la.ColourLevels(la.ColourPicture(colours, "ramps"), cells=8)
+        >>> objective.sample(seed=0, step=0, progress=0.0, running={}).coords.shape
+        torch.Size([8, 2])
+    """
+
+    per_example = True
+
+    def __init__(self, picture: ColourPicture, *, cells: int = 50) -> None:
+        self.picture = picture
+        self.axes = picture.axes
+        if cells < 1:
+            raise BadInput(f"a step samples {cells} cells; expected at least 1")
+        target = torch.from_numpy(picture.log_losses)
+        counted = ~target.isnan().any(dim=-1)
+        self.sampled = counted.numpy()
+        """The cells that may be sampled, shaped like the picture's: all that are not ignored."""
+        self._coords = torch.from_numpy(picture.coords())[counted]
+        self._target = target[counted]
+        self.most_points = min(cells, len(self._target))
+
+    def _describe(self) -> str:
+        return f"{self.picture!r}, {super()._describe()}"
+
+    def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
+        order = torch.randperm(len(self._target), generator=make_generator(seed, "cells", step))
+        picked = order[: self.most_points]
+        return _SampledColours(self._coords[picked], self._target[picked], self.picture.groups)
+
+
+@final
+class _SampledColours(SampledPoints):
+    """The cells of one step and the logarithms of their target losses, (P, 3) float64."""
+
+    coupled = False
+    geometric = False
+
+    def __init__(self, coords: Tensor, target: Tensor, groups: Groups | None) -> None:
+        self.coords = coords
+        self._target = target
+        self._groups = groups
+        self._seen: tuple[Loss, Any] | None = None
+        self._means: dict[int, Tensor] = {}
+        """The mean losses (k, 3) of points, NaN where a group has no example, by the number of the first of them."""
+
+    def see(self, loss: Loss, targets: Any) -> None:
+        check_grouping(loss, targets)
+        self._seen = loss, targets
+
+    def value(self, outputs: Outputs, losses: Tensor, shares: Tensor, points: slice) -> Tensor:
+        assert self._seen is not None
+        loss, targets = self._seen
+        groups = settle_groups(self._groups, loss.labelled(outputs, targets).logits.shape[-1])
+        found = find_group_losses(loss, outputs, losses, targets, groups)
+        means = torch.stack([one.losses @ share_examples(one.weights, one.losses) for one in found], dim=1)
+        there = torch.stack([one.weights.sum() > 0 for one in found])
+        self._means[points.start] = torch.where(there, means.detach(), torch.nan)
+        misses = torch.where(there, self._miss(means, points), 0)
+        return misses.square().sum() / self._target.numel()
+
+    def geometry(self, coefficients: Tensor, gram: Tensor) -> Tensor:
+        return gram.new_zeros(())
+
+    def report(self, metrics: dict[str, Tensor]) -> dict[str, float]:
+        numbers = {f"mean_{name}": float(values.mean()) for name, values in metrics.items()}
+        if not self._means:
+            return numbers
+        means = torch.cat([self._means[start] for start in sorted(self._means)]).cpu()
+        there = ~means.isnan().all(dim=0)
+        numbers |= {f"mean_{CHANNELS[k]}_loss": float(means[:, k].mean()) for k in there.nonzero().flatten().tolist()}
+        if there.any():
+            misses = self._miss(means, slice(None))[:, there]
+            numbers["log_loss_rmse"] = float(misses.square().mean().sqrt())
+        return numbers
+
+    def _miss(self, means: Tensor, points: slice) -> Tensor:
+        """Log loss minus log target of some points, from the mean losses (k, 3) of their groups."""
+        return means.clamp(min=LOSS_FLOOR).log() - self._target[points].to(means)
