@@ -23,6 +23,7 @@ from lossatlas.pictures import (
     score_colours,
     settle_groups,
 )
+from lossatlas.recipes.base import require
 from lossatlas.recipes.fit_config import FitConfig
 from lossatlas.recipes.options import check_options
 from lossatlas.recipes.picture_kind import PictureKind, Reals
@@ -62,7 +63,7 @@ class _Colour(PictureKind[ColourPicture]):
         return notes
 
     def build_objective(self, picture: ColourPicture, config: FitConfig) -> tuple[Objective, npt.NDArray[np.bool_]]:
-        made = ColourLevels(picture, cells=config.cells)
+        made = ColourLevels(picture, cells=require(config.cells))
         return made, made.sampled
 
     def list_metrics(self, config: FitConfig, data: Dataset) -> Sequence[Metric]:
