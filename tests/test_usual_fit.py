@@ -15,7 +15,6 @@ from lossatlas.errors import BadInput
 from lossatlas.jobs.fit import run_fit
 from lossatlas.recipes import FitConfig
 from lossatlas.recipes.fit import build_fit
-from lossatlas.recipes.picture_kinds.mask import find_boundary_share
 from lossatlas.recipes.usual_fit import SCALE_RATES, USUAL
 
 MLP: dict[str, Any] = {"model_options": {"hidden": (4,)}, "device": "cpu", "plan": "loop", "splits": ("test",)}
@@ -29,7 +28,7 @@ def test_settings_follow_from_the_network(problem: dict[str, Any], kind: str) ->
         assert getattr(config, name) == value
     assert config.scale_lr == SCALE_RATES[kind] * config.lr
     assert config.shares == (0.2, 0.3, 0.5)
-    assert config.boundary_share == find_boundary_share(la.picture("skull", 40))
+    assert config.boundary_share == la.picture("skull", 40).boundary_share
 
 
 def test_the_kinds_differ() -> None:
@@ -63,7 +62,7 @@ def test_the_record_has_numbers_and_the_same_command_resumes(tmp_path: Path) -> 
     assert {name: recorded[name] for name in ("cells", "batch_size", "lr", "scale_lr", "coarse", "shares")} == {
         "cells": 32, "batch_size": 32, "lr": 5e-3, "scale_lr": 5e-3, "coarse": [0.3, 0.6], "shares": [0.2, 0.3, 0.5],
     }  # fmt: skip
-    assert recorded["boundary_share"] == find_boundary_share(la.picture("heart", 10))
+    assert recorded["boundary_share"] == la.picture("heart", 10).boundary_share
     run_fit(config, tmp_path / "run", resume=True, pictures=False)
     with pytest.raises(BadInput, match="cells was 32 and is 8"):
         run_fit(replace(config, cells=8), tmp_path / "run", resume=True, pictures=False)

@@ -36,6 +36,7 @@ from .data import (
 from .data.augmentations.crop import Crop as Crop
 from .data.augmentations.cutout import Cutout as Cutout
 from .data.augmentations.flip import Flip as Flip
+from .data.augmentations.noise import Noise as Noise
 from .directions import slice_around as slice_around
 from .engine import (
     BuffersPolicy as BuffersPolicy,
@@ -65,6 +66,7 @@ from .fitting import (
     Adam as Adam,
     Fit as Fit,
     FitResult as FitResult,
+    KeepBest as KeepBest,
     Momentum as Momentum,
     Seconds as Seconds,
     Steps as Steps,

@@ -125,6 +125,8 @@ PANELS = (
             "there",
             "scale_lr",
             "betas",
+            "keep_best",
+            "average_last",
         ),
     ),
     Panel(

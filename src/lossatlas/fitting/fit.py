@@ -26,6 +26,7 @@ from lossatlas.files.tensors import check_alike
 from lossatlas.fitting.budget import Budget, Seconds, Steps
 from lossatlas.fitting.momentum import Momentum
 from lossatlas.fitting.optimizer import Adam
+from lossatlas.fitting.selection import KeepBest, Kept, Selection
 from lossatlas.metrics import choose_streaming_metrics
 from lossatlas.objectives import Objective
 from lossatlas.optimizer_state import load_optimizer_state, read_optimizer_state
@@ -67,10 +68,15 @@ class Fit:
             (0, 1]. Pattern objectives report ``gap``: the accuracy at low points minus that at high points.
         augment: augmentations of the images of each step's batch, applied in order; all points of a step see the same
             images.
+        keep_best: at the end the chart is the best one on held-out examples instead of that of the last step.
+        average_last: at the end the chart has the mean of its trained parameters over this last share of the budget, in
+            [0, 1], as far as the last stage of the objective goes; 0 for none. With ``keep_best`` looks within it judge
+            that mean.
 
     Raises:
         BadInput: the objective and the chart have different axes, the batch size is below 1, the target gap is not in
-            (0, 1] or the loss has no accuracy, the running statistics of the buffers policy do not follow the weights,
+            (0, 1] or the loss has no accuracy, the share to be averaged is not in [0, 1], the objective has no score on
+            held-out examples, the running statistics of the buffers policy do not follow the weights,
             the examples are not images that can be augmented, or
             :func:`~lossatlas.charts.check_coefficients` refuses the chart.
     """
@@ -89,6 +95,8 @@ class Fit:
         seed: int = 0,
         target_gap: float | None = None,
         augment: Sequence[Augmentation] = (),
+        keep_best: KeepBest | None = None,
+        average_last: float = 0.0,
     ) -> None:
         check_controls(chart, "a fit")
         if objective.axes != chart.axes:
@@ -136,6 +144,7 @@ class Fit:
             split.take(torch.arange(1)), self._augment, make_generator(seed, "augment")
         )  # augmentations that cannot be applied are refused here
         self.metrics = choose_streaming_metrics(engine.network.loss)
+        self._selection = Selection(chart, objective, engine, self.metrics, keep_best, average_last)
 
     @property
     def progress(self) -> float:
@@ -162,15 +171,27 @@ class Fit:
     def training_passes(self) -> int:
         """Return how many examples went through a network forward and backward so far, counted for each network.
 
-        A forward pass alone, of which objectives that couple their points make one more, counts as a third: a backward
-        pass takes about twice the operations of a forward pass.
+        A forward pass alone, of which objectives that couple their points make one more and looks at held-out examples
+        consist, counts as a third: a backward pass takes about twice the operations of a forward pass.
         """
-        return round(self._passes + self._forward_passes / 3)
+        return round(self._passes + (self._forward_passes + self._selection.passes) / 3)
+
+    @property
+    def kept(self) -> Kept | None:
+        """Return the best chart on held-out examples so far; None where none is kept, or no score was finite."""
+        return self._selection.kept
+
+    @property
+    def averaged(self) -> int:
+        """Return how many of the last steps the average of the weights is of so far; 0 where none is made."""
+        return self._selection.averaged
 
     @property
     def held_bytes(self) -> int:
-        """Return the bytes of the trained parameters, their gradients and the current state of the optimiser."""
-        return _held(self._optimizer)
+        """Return the bytes of the trained parameters, their gradients and the current state of the optimiser, and of
+        the mean and the best of the parameters where these are kept.
+        """
+        return _held(self._optimizer) + self._selection.held_bytes
 
     def measure_separate_bytes(self, count: int) -> int:
         """Return the bytes that ``count`` networks trained separately with Adam would hold, measured on a step of
@@ -183,7 +204,7 @@ class Fit:
         return count * _held(optimizer)
 
     def step(self) -> dict[str, float]:
-        """Make one optimiser step and return its record.
+        """Make one optimiser step and return its record; after the last one the chart is the one that is kept.
 
         Raises:
             CannotFinish: the objective or its gradient is not finite; the chart keeps its state before the step.
@@ -222,22 +243,31 @@ class Fit:
 
         report = sampled.report(pull.metrics)
         self._remember(report)
+        self.steps += 1
         self.seconds += time.perf_counter() - started
+        looked = self._select()
         record = {
-            "step": self.steps,
+            "step": self.steps - 1,
             "seconds": self.seconds,
             "stage": self.objective.stage,
             "objective": pull.value,
             **report,
         }
-        record |= {"gradient_norm": norm, "learning_rate_factor": factor}
-        self.steps += 1
-        return record
+        return record | {"gradient_norm": norm, "learning_rate_factor": factor} | looked
+
+    def _select(self) -> dict[str, float]:
+        """Have the trained parameters followed, within the budget, and those of the end chosen after the last step."""
+        started = time.perf_counter()
+        looked = self._selection.follow(self.steps, self.progress, self.objective.final, self._passes)
+        self.seconds += time.perf_counter() - started
+        return looked | (self._selection.finish(self.steps, self.progress) if self.done else {})
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return tensors and JSON values from which :meth:`restore` continues bit for bit."""
         tensors, numbers = read_optimizer_state(self._optimizer)
         tensors |= {f"chart.{name}": value for name, value in self.chart.state_dict().items()}
+        followed, selection = self._selection.state()
+        tensors |= followed
         scalars = {
             "steps": self.steps,
             "seconds": self.seconds,
@@ -247,6 +277,7 @@ class Fit:
             "remembered": self._remembered,
             "objective": self.objective.state(),
             "optimizer": numbers,
+            "selection": selection,
         }
         return tensors, scalars
 
@@ -260,6 +291,7 @@ class Fit:
         chart = {k.removeprefix("chart."): v for k, v in tensors.items() if k.startswith("chart.")}
         check_alike(chart, self.chart.state_dict())
         load_optimizer_state(self._optimizer, tensors, numbers.optimizer)
+        self._selection.restore(tensors, numbers.selection)
         self.chart.load_state_dict(chart)
         self.steps, self.seconds = numbers.steps, numbers.seconds
         self._passes, self._forward_passes = numbers.passes, numbers.forward_passes
@@ -287,6 +319,7 @@ class _Numbers:
     remembered: Tally
     objective: dict[str, Any]
     optimizer: dict[str, Any]
+    selection: dict[str, Any] | None = None
 
 
 def _send_back(*pulled: tuple[Tensor, Tensor | None]) -> None:
@@ -317,6 +350,8 @@ class FitResult:
     """The seconds of fitting, without the choice of the plan."""
     plan: Plan
     """The engine plan that was used."""
+    kept: Kept | None = None
+    """What was kept as the best on held-out examples; None where nothing was."""
 
     def __repr__(self) -> str:
         return write_repr(self, lambda: f"{self.chart!r}, {self._describe()}")
@@ -351,6 +386,8 @@ def fit(
     seed: int = 0,
     target_gap: float | None = None,
     augment: Sequence[Augmentation] = (),
+    keep_best: KeepBest | None = None,
+    average_last: float = 0.0,
     on_step: Callable[[dict[str, float]], None] | None = None,
     progress: bool | None = None,
 ) -> FitResult:
@@ -379,6 +416,9 @@ def fit(
         seed: the seed of the sampled points, the batches and the augmentation.
         target_gap: stop when the running mean of ``gap`` reaches this value in the last stage; see :class:`Fit`.
         augment: augmentations of the images of each step's batch, such as :class:`~lossatlas.Crop`.
+        keep_best: keep the best chart on held-out examples, ``la.KeepBest(held_out)``, and not that of the last step.
+        average_last: the last share of the budget, over whose steps the chart's parameters are averaged; 0 for none.
+            See :class:`Fit`.
         on_step: a function that is called with the record of each step.
         progress: whether to show the progress; None shows it after two seconds, in a notebook or on a terminal.
 
@@ -398,6 +438,13 @@ def fit(
     >>> result = la.fit(plane, la.Pattern(heart), problem, examples, steps=5, plan="loop")
     >>> result.steps, result.chart is plane, "gap" in result.history[-1]
     (5, True, True)
+
+    With the chart that scored best on examples that are not fitted:
+
+    >>> best = la.KeepBest((torch.randn(16, 4), torch.randint(2, (16,))))
+    >>> result = la.fit(plane, la.Pattern(heart), problem, examples, steps=5, plan="loop", keep_best=best)
+    >>> result.kept.name, result.kept.examples, result.kept.score >= result.kept.score_at_end
+    ('gap', 16, True)
     """
     if (steps is None) == (seconds is None):
         raise BadInput("the budget is given in both steps and seconds, or in neither; expected one of the two")
@@ -412,10 +459,11 @@ def fit(
         running = Fit(
             chart, objective, engine, split, budget, optimizer=optimizer or Adam(), schedule=schedule,
             batch_size=batch_size, seed=seed, target_gap=target_gap, augment=augment,
+            keep_best=keep_best, average_last=average_last,
         )  # fmt: skip
         while not running.done:
             history.append(running.step())
             reporter.progress("fit", min(running.progress, 1.0), running.running)
             if on_step is not None:
                 on_step(history[-1])
-    return FitResult(chart, history, running.steps, running.seconds, engine.plan)
+    return FitResult(chart, history, running.steps, running.seconds, engine.plan, running.kept)

@@ -13,6 +13,7 @@ from lossatlas.engine.checking import check_network
 from lossatlas.engine.memory import find_memory_limit
 from lossatlas.engine.planning import MEASURING_SECONDS
 from lossatlas.errors import CannotFinish
+from lossatlas.fitting import Fit
 from lossatlas.jobs.estimate import Estimate, measure_peak_bytes
 from lossatlas.jobs.fit_cost import FitCost
 from lossatlas.jobs.fit_summary import summarise_fit
@@ -40,7 +41,7 @@ PLATEAU_ADVICE = (
 def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
     """Fit a picture, survey the chart, draw the pictures, write the report."""
     run = start.run
-    recipe = build_fit(start.config)
+    recipe = build_fit(start.config, begins=not start.continuing)
     engine = recipe.build_engine(start.find_plan(start.config.plan), buffers=recipe.buffers)
     cost, chosen = _settled(recipe, engine)
     recipe = cost.recipe
@@ -63,6 +64,8 @@ def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
     descend(run, fit, "fit", how, foretell)
     if fit.reached_target:
         how.reporter.say(f"reached the target gap after {fit.steps} steps")
+    if recipe.config.keep_best:
+        how.reporter.say(_tell_kept(fit))
     plateau = recipe.kind.is_on_plateau(fit.running)
     run.write_bytes(CHART, encode_chart(recipe.chart))
     if plateau and recipe.config.target_gap is not None:
@@ -102,7 +105,7 @@ def _estimate(config: FitConfig) -> Estimate:
     Raises:
         BadInput: the run itself would be refused.
     """
-    recipe = build_fit(config)
+    recipe = build_fit(config, begins=True)
     engine = recipe.build_engine(config.plan, buffers=recipe.buffers, measuring=MEASURING_SECONDS)
     cost, chosen = _settled(recipe, engine)
     points, examples = cost.points, sum(len(split) for split in cost.recipe.surveyed.values())
@@ -125,6 +128,19 @@ def _estimate(config: FitConfig) -> Estimate:
 
 run_fit = Job(FitConfig, _carry_out, _estimate)
 """The job of ``lossatlas fit``."""
+
+
+def _tell_kept(fit: Fit) -> str:
+    kept = fit.kept
+    if kept is None:
+        return (
+            "the chart of the last step is kept: no score on held-out examples was finite, or the fit ended before the "
+            "picture had its full size"
+        )
+    return (
+        f"kept the chart of step {kept.step:,} of {fit.steps:,}: {kept.name} {kept.score:.3f} on held-out examples, "
+        f"{kept.score_at_end:.3f} at the end"
+    )
 
 
 def _survey(run: RunDirectory, recipe: FitRecipe, engine: Engine, how: Handling) -> xr.Dataset:

@@ -64,6 +64,7 @@ def summarise_fit(
         "parameters": recipe.space.size,
         **recipe.chart.numbers(),
         **summarise_descent(fit, survey_seconds),
+        **_summarise_selection(fit),
         "held_bytes_of_separate_models": separate,
     }
 
@@ -79,6 +80,23 @@ def summarise_descent(fit: Fit, survey_seconds: float) -> dict[str, Any]:
         "survey_seconds": survey_seconds,
         "held_bytes": fit.held_bytes,
         "peak_memory_bytes": measure_peak_bytes(),
+    }
+
+
+def _summarise_selection(fit: Fit) -> dict[str, Any]:
+    """Summarise which weights the chart has, where these are not those of the last step: an average, or the best."""
+    averaged = {"averaged_steps": fit.averaged} if fit.averaged else {}
+    if fit.kept is None:
+        return averaged
+    kept = fit.kept
+    return averaged | {
+        "kept_step": kept.step,
+        "kept_progress": kept.progress,
+        "held_out_score": kept.score,
+        "held_out_score_at_end": kept.score_at_end if np.isfinite(kept.score_at_end) else None,
+        "held_out_score_name": kept.name,
+        "held_out_examples": kept.examples,
+        "held_out_looks": kept.looks,
     }
 
 

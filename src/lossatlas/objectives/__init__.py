@@ -12,6 +12,7 @@ from lossatlas.objectives.levels import Levels
 from lossatlas.objectives.objective import Objective, SampledPoints
 from lossatlas.objectives.on_curve import CURVE_OBJECTIVES, OnCurve
 from lossatlas.objectives.pattern import Pattern
+from lossatlas.objectives.scoring import Scoring
 
 __all__ = [
     "CLIPS",
@@ -30,6 +31,7 @@ __all__ = [
     "OnCurve",
     "Pattern",
     "SampledPoints",
+    "Scoring",
     "Stage",
     "Uniform",
 ]

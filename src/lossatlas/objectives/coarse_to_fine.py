@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+from lossatlas.engine import StreamingMetric
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import convert
 from lossatlas.objectives.objective import Objective, SampledPoints
+from lossatlas.objectives.scoring import Scoring
 
 __all__ = ["CoarseToFine", "Stage"]
 
@@ -62,6 +64,7 @@ class CoarseToFine(Objective):
         self.axes = stages[0].objective.axes
         self.most_points = max(stage.objective.most_points for stage in stages)
         self.per_example = any(stage.objective.per_example for stage in stages)
+        self.scored_by = stages[-1].objective.scored_by
         total = sum(stage.share for stage in stages)
         self._ends = [end / total for end in accumulate(stage.share for stage in stages)]
         self._stage = 0
@@ -76,6 +79,9 @@ class CoarseToFine(Objective):
         while self._stage < last and progress >= self._ends[self._stage]:
             self._stage += 1
         return self.stages[self._stage].objective.sample(seed, step, progress, running)
+
+    def make_scoring(self, most: int, metrics: Mapping[str, StreamingMetric]) -> Scoring | None:
+        return self.stages[-1].objective.make_scoring(most, metrics)
 
     @property
     def stage(self) -> int:

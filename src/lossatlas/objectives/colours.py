@@ -8,11 +8,13 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from lossatlas.engine import StreamingMetric
 from lossatlas.errors import BadInput
 from lossatlas.losses import Loss, check_grouping, find_group_losses, share_examples
 from lossatlas.objectives.objective import SampledPoints, SingleStage
-from lossatlas.pictures import LOSS_FLOOR, ColourPicture, settle_groups
-from lossatlas.schema import CHANNELS
+from lossatlas.objectives.scoring import Scoring, correlate_log_loss, pick_points
+from lossatlas.pictures import LOSS_FLOOR, ColourPicture, settle_groups, write_group
+from lossatlas.schema import CHANNELS, GROUP_LOSS
 from lossatlas.streams import make_generator
 from lossatlas.types import Outputs
 
@@ -59,6 +61,8 @@ class ColourLevels(SingleStage):
         self._coords = torch.from_numpy(picture.coords())[counted]
         self._target = target[counted]
         self.most_points = min(cells, len(self._target))
+        groups = picture.groups
+        self.scored_by = () if groups is None else (f"{GROUP_LOSS}:{';'.join(map(write_group, groups))}",)
 
     def _describe(self) -> str:
         return f"{self.picture!r}, {super()._describe()}"
@@ -67,6 +71,23 @@ class ColourLevels(SingleStage):
         order = torch.randperm(len(self._target), generator=make_generator(seed, "cells", step))
         picked = order[: self.most_points]
         return _SampledColours(self._coords[picked], self._target[picked], self.picture.groups)
+
+    def make_scoring(self, most: int, metrics: Mapping[str, StreamingMetric]) -> Scoring | None:
+        """Make the mean over the channels of the correlation of log loss and log target.
+
+        None where the groups are left open: they follow from outputs, which a fit sees later.
+        """
+        if not self.scored_by:
+            return None
+        picked = pick_points(len(self._target), most, "scored")
+        target = self._target[picked].numpy()
+
+        def compute(values: Mapping[str, Tensor]) -> float:
+            found = values[GROUP_LOSS]
+            each = [correlate_log_loss(found[:, k], target[:, k]) for k in range(len(CHANNELS))]
+            return sum(each) / len(each)
+
+        return Scoring("colour_correlation", self._coords[picked], {GROUP_LOSS: metrics[GROUP_LOSS]}, compute)
 
 
 @final

@@ -8,10 +8,12 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from lossatlas.engine import StreamingMetric
 from lossatlas.errors import BadInput
 from lossatlas.losses import Loss
 from lossatlas.objectives.objective import SampledPoints, SingleStage
 from lossatlas.objectives.residuals import check_residuals, find_residuals, multiply_residuals
+from lossatlas.objectives.scoring import Scoring, pick_points
 from lossatlas.pictures import MemberGrid
 from lossatlas.streams import make_generator
 from lossatlas.types import Outputs
@@ -64,6 +66,13 @@ class Decorrelated(SingleStage):
     def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
         order = torch.randperm(len(self._coords), generator=make_generator(seed, "members", step))
         return _SampledMembers(self._coords[order[: self.most_points]], self.weight)
+
+    def make_scoring(self, most: int, metrics: Mapping[str, StreamingMetric]) -> Scoring | None:
+        """The mean loss of members, with the other sign."""
+        coords = self._coords[pick_points(len(self._coords), most, "scored")]
+        return Scoring(
+            "negative_member_loss", coords, {"loss": metrics["loss"]}, lambda values: -float(values["loss"].mean())
+        )
 
 
 @final

@@ -8,8 +8,10 @@ from typing import final
 import torch
 from torch import Tensor
 
+from lossatlas.engine import StreamingMetric
 from lossatlas.errors import BadInput
 from lossatlas.objectives.objective import SampledPoints, SingleStage
+from lossatlas.objectives.scoring import Scoring, correlate_log_loss, pick_points
 from lossatlas.pictures import LOSS_FLOOR, GreyPicture
 from lossatlas.streams import make_generator
 from lossatlas.types import Outputs
@@ -49,6 +51,16 @@ class Levels(SingleStage):
         order = torch.randperm(len(self._target), generator=make_generator(seed, "cells", step))
         picked = order[: self.most_points]
         return _SampledLevels(self._coords[picked], self._target[picked])
+
+    def make_scoring(self, most: int, metrics: Mapping[str, StreamingMetric]) -> Scoring | None:
+        picked = pick_points(len(self._target), most, "scored")
+        target = self._target[picked].numpy()
+        return Scoring(
+            "log_loss_correlation",
+            self._coords[picked],
+            {"loss": metrics["loss"]},
+            lambda values: correlate_log_loss(values["loss"], target),
+        )
 
 
 @final

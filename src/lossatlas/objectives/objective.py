@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from lossatlas.describing import count_things, write_repr
-from lossatlas.engine import Functional
+from lossatlas.engine import Functional, StreamingMetric
+from lossatlas.objectives.scoring import Scoring
 
 __all__ = ["Objective", "SampledPoints", "SingleStage"]
 
@@ -34,6 +35,8 @@ class Objective(ABC):
     """The largest number of points of a step."""
     per_example: bool = False
     """Whether it needs the losses of single examples, and not only their mean over a batch."""
+    scored_by: tuple[str, ...] = ()
+    """The names of further metrics that :meth:`make_scoring` needs."""
 
     def __repr__(self) -> str:
         return write_repr(self, self._describe)
@@ -52,6 +55,20 @@ class Objective(ABC):
             running: running means of the numbers of :meth:`SampledPoints.report` over recent steps of the present
                 stage, by name; empty while there are too few steps.
         """
+
+    def make_scoring(self, most: int, metrics: Mapping[str, StreamingMetric]) -> Scoring | None:
+        """Make what charts are judged by on held-out examples, with which a fit keeps the best one.
+
+        Args:
+            most: the largest number of points that are evaluated.
+            metrics: the metrics of the loss by name, ``loss`` and of classifiers ``accuracy``, and those that
+                :attr:`scored_by` names.
+
+        Returns:
+            The points, metrics and score of what the last stage asks for; None, as by default, where nothing but the
+            value of the objective says how good a chart is.
+        """
+        return None
 
     @property
     @abstractmethod

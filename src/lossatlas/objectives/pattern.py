@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lossatlas.engine import StreamingMetric
 from lossatlas.errors import BadInput
 from lossatlas.objectives.clips import Clip, ClipPerExample
 from lossatlas.objectives.objective import SampledPoints, SingleStage
+from lossatlas.objectives.scoring import Scoring, correlate_log_loss, pick_points
 from lossatlas.pictures import Picture
 from lossatlas.streams import make_generator
 from lossatlas.types import Outputs
@@ -86,6 +88,27 @@ class Pattern(SingleStage):
         random = make_generator(seed, "cells", step)
         picked = [coords[torch.randperm(len(coords), generator=random)[:count]] for coords, count in self._groups]
         return _SampledCells(torch.cat(picked), self._low, self.clip)
+
+    def make_scoring(self, most: int, metrics: Mapping[str, StreamingMetric]) -> Scoring | None:
+        """The gap of accuracies at as many low as high cells, or else the correlation of log losses with the ink."""
+        coords = torch.from_numpy(self.picture.coords()).reshape(-1, len(self.axes))
+        inks = [coords[torch.from_numpy(ink.reshape(-1))] for ink in (self.picture.low, self.picture.high)]
+        each = max(1, most // 2)
+        low, high = (ink[pick_points(len(ink), each, f"scored/{k}")] for k, ink in enumerate(inks))
+        points, split = torch.cat([low, high]), len(low)
+        if "accuracy" in metrics:
+
+            def compute(values: Mapping[str, Tensor]) -> float:
+                return float(values["accuracy"][:split].mean() - values["accuracy"][split:].mean())
+
+            return Scoring("gap", points, {"accuracy": metrics["accuracy"]}, compute)
+        target = np.repeat([-1.0, 1.0], [split, len(high)])
+        return Scoring(
+            "log_loss_correlation",
+            points,
+            {"loss": metrics["loss"]},
+            lambda values: correlate_log_loss(values["loss"], target),
+        )
 
 
 def _share_out(cells: int, share: float | None, sizes: list[int]) -> list[int]:

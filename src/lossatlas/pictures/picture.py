@@ -83,6 +83,20 @@ class Picture(Raster):
         mixed = windows.max(axis=window_axes) != windows.min(axis=window_axes)
         return np.asarray(mixed & (self.cells != 0))
 
+    @property
+    def boundary_share(self) -> float:
+        """The share of the ink, or of the paper where it is larger, that :meth:`find_boundary` finds; two decimals.
+
+        Thin lines are all boundary, and steps on empty paper would teach little; the inside of a filled shape has to be
+        sampled as well.
+
+        >>> import lossatlas as la
+        >>> la.picture("heart", 40).boundary_share, la.picture("skull", 40).boundary_share
+        (0.19, 0.83)
+        """
+        boundary = self.find_boundary()
+        return round(max(float((boundary & ink).sum() / ink.sum()) for ink in (self.low, self.high)), 2)
+
     def on_grid(self, padding: int) -> npt.NDArray[np.int8]:
         """Return the cells in the order of ``grid(padding)``, (len u, len v, len w), with 0 in the padding.
 

@@ -11,7 +11,7 @@ from lossatlas.engine import BuffersPolicy, Engine, Metric, Network, Plan
 from lossatlas.engine.checking import check_network
 from lossatlas.engine.planning import LARGEST_CHUNK, allow_measuring
 from lossatlas.engine.setup import engine_for
-from lossatlas.fitting import Adam, Budget, Fit, Momentum, Seconds, Steps
+from lossatlas.fitting import Adam, Budget, Fit, KeepBest, Momentum, Seconds, Steps
 from lossatlas.metrics import check_computations, group_by_computation
 from lossatlas.objectives import Objective
 from lossatlas.problem import Problem
@@ -216,12 +216,21 @@ class DescentRecipe(ChartRecipe[D]):
         same = self.survey_buffers.record == self.buffers.record
         return engine if same else self.build_engine(engine.plan)
 
-    def begin_fit(self, engine: Engine, target_gap: float | None = None) -> Fit:
+    def begin_fit(
+        self,
+        engine: Engine,
+        target_gap: float | None = None,
+        *,
+        keep_best: KeepBest | None = None,
+        average_last: float = 0.0,
+    ) -> Fit:
         """Make the fit, before its first step.
 
         Args:
             engine: the engine, with the buffers policy of the fit.
             target_gap: stop when the running mean of the gap reaches this.
+            keep_best: what the best chart is found with, which is kept; None keeps that of the end.
+            average_last: the share of the budget whose last steps are averaged.
         """
         return Fit(
             self.chart,
@@ -235,4 +244,6 @@ class DescentRecipe(ChartRecipe[D]):
             seed=self.config.seed,
             target_gap=target_gap,
             augment=self.augment,
+            keep_best=keep_best,
+            average_last=average_last,
         )

@@ -14,7 +14,7 @@ from lossatlas.charts import Startable, make_chart
 from lossatlas.data import Dataset
 from lossatlas.engine import Engine
 from lossatlas.errors import BadInput
-from lossatlas.fitting import Adam, Fit
+from lossatlas.fitting import Adam, Fit, KeepBest
 from lossatlas.hashing import fingerprint
 from lossatlas.metrics import count_numbers
 from lossatlas.objectives import CoarseToFine, Objective, Stage
@@ -26,7 +26,7 @@ from lossatlas.recipes.metrics import make_metrics
 from lossatlas.recipes.networks import bring_module
 from lossatlas.recipes.options import check_options
 from lossatlas.recipes.picture_kind import PictureKind, find_picture_kind
-from lossatlas.recipes.problem import build_problem
+from lossatlas.recipes.problem import ProblemRecipe, build_problem
 from lossatlas.recipes.room import Extent
 from lossatlas.recipes.usual_fit import settle_fit
 from lossatlas.weights import INITIALISERS
@@ -35,6 +35,11 @@ __all__ = ["FitRecipe", "build_fit"]
 
 SMALLEST_STAGE = 6
 """The least number of cells along the longer side of a coarser picture; smaller ones are left out."""
+
+HELD_OUT = 0.1
+"""The share of the training examples that is held out where the best chart is kept and nothing else is said."""
+MOST_HELD_OUT, FEWEST_HELD_OUT = 1000, 50
+"""The most examples that are held out so, and the fewest by which charts are told apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +68,24 @@ class FitRecipe(DescentRecipe[FitConfig]):
         """Return the coordinates of the survey along each axis."""
         return self.picture.grid(self.config.padding)
 
-    def begin_fit(self, engine: Engine, target_gap: float | None = None) -> Fit:
-        return super().begin_fit(engine, self.config.target_gap if target_gap is None else target_gap)
+    def begin_fit(
+        self,
+        engine: Engine,
+        target_gap: float | None = None,
+        *,
+        keep_best: KeepBest | None = None,
+        average_last: float | None = None,
+    ) -> Fit:
+        """Make the fit, before its first step, with what its configuration says where nothing else is given."""
+        config = self.config
+        if keep_best is None and config.keep_best and self.data.holdout is not None:
+            keep_best = KeepBest(self.data.holdout, eval_batch_size=config.eval_batch_size)
+        return super().begin_fit(
+            engine,
+            config.target_gap if target_gap is None else target_gap,
+            keep_best=keep_best,
+            average_last=config.average_last if average_last is None else average_last,
+        )
 
     def fingerprints(self) -> dict[str, str]:
         contents = self.picture.list_contents().items()
@@ -72,8 +93,14 @@ class FitRecipe(DescentRecipe[FitConfig]):
         return {**super().fingerprints(), "picture": cells}
 
 
-def build_fit(config: FitConfig) -> FitRecipe:
+def build_fit(config: FitConfig, *, begins: bool = False) -> FitRecipe:
     """Build the recipe of a fit from its configuration.
+
+    Args:
+        config: the configuration.
+        begins: whether the run begins, and decides what its configuration leaves open: whether training examples are
+            held out to keep the best chart, and how many. A run that is there has recorded it; if not, it held out
+            none.
 
     Raises:
         BadInput: the configuration is refused; the message names the first error.
@@ -85,9 +112,10 @@ def build_fit(config: FitConfig) -> FitRecipe:
     kind = find_picture_kind(picture)
     kind.check(picture, config)
     base = build_problem(config, config.splits)
+    config, base, kept = _hold_out(config, kind, base) if begins else (config, base, ())
     problem, space, module = base.problem, base.space, base.problem.module
     picture = kind.settle(picture, base.data)
-    notes = [*(bring_module(config.checkpoint, base) if config.checkpoint is not None else ())]
+    notes = [*kept, *(bring_module(config.checkpoint, base) if config.checkpoint is not None else ())]
     notes += kind.list_notes(picture, base.data)
     buffers, survey_buffers = (
         base.make_buffers(name, config)
@@ -147,6 +175,39 @@ def build_fit(config: FitConfig) -> FitRecipe:
         optimizer=Adam(lr, config.betas, config.max_norm, factors),
         extent=extent,
         notes=tuple(notes),
+    )
+
+
+def _hold_out(
+    config: FitConfig, kind: PictureKind[Any], base: ProblemRecipe
+) -> tuple[FitConfig, ProblemRecipe, tuple[str, ...]]:
+    """Decide whether the best chart is kept, and hold out training examples for it where none are held out already.
+
+    Returns:
+        The configuration with both as numbers, the problem without the examples, and what is to be told of it.
+
+    Raises:
+        BadInput: the best chart is asked for, and there are too few training examples.
+    """
+    examples = len(base.data.train)
+    wanted = kind.keeps_best if config.keep_best is None else config.keep_best
+    if not wanted or config.holdout:
+        return replace(config, keep_best=wanted), base, ()
+    count = min(MOST_HELD_OUT, round(HELD_OUT * examples))
+    if count < FEWEST_HELD_OUT:
+        few = f"a tenth of {examples:,} training examples is too few to tell which chart is best"
+        if config.keep_best:
+            raise BadInput(f"keep_best: {few}; leave it out, or say how many are held out with --holdout N")
+        return replace(config, keep_best=False), base, (f"{few}: the chart of the last step is kept",)
+    data = base.data.hold_out(count)
+    told = (
+        f"{count:,} of {examples:,} training examples are held out, and the chart that scores best on them is kept; "
+        "--no_keep_best fits all"
+    )
+    return (
+        replace(config, keep_best=True, holdout=count),
+        replace(base, data=data, train=data.train.to(base.device)),
+        (told,),
     )
 
 

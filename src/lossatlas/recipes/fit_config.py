@@ -16,7 +16,7 @@ __all__ = ["FEWEST", "PRESETS", "FitConfig"]
 
 PRESETS: Registry[dict[str, Any]] = Registry("preset", "lossatlas.recipes.presets", dashes=True)
 
-DECIDED = ("examples", "cells", "batch_size", "lr", "scale_lr", "boundary_share", "coarse", "shares")
+DECIDED = ("examples", "cells", "batch_size", "lr", "scale_lr", "boundary_share", "coarse", "shares", "keep_best")
 """The settings that a run decides where they are left open."""
 
 FEWEST = 200
@@ -85,6 +85,11 @@ class SamplingConfig(FittedConfig):
     networks with convolutions."""
     betas: tuple[Decay, Decay] = (0.8, 0.95)
     """Decay rates of the moment estimates of Adam."""
+    keep_best: bool | None = None
+    """Keep the chart that scored best on held-out training examples (--holdout, or else a tenth, at most 1000) instead
+    of that of the last step; by default where each cell has a loss of its own, such as grey:FILE."""
+    average_last: Share = 0.0
+    """Last share of the budget, over whose steps the chart's parameters are averaged; 0 for none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +125,11 @@ class FitConfig(MetricsConfig, SamplingConfig, PictureConfig):
             raise BadInput(f"coarse is {spell_list(self.coarse or ())}; expected fractions of the size between 0 and 1")
 
     def settled(self, stored: Mapping[str, Any]) -> Self:
-        # What follows from the network and the picture, and how many examples there is time for, was decided once.
+        # What follows from network, data and picture, and how many examples there is time for, was decided once.
         left_open = {name for name in DECIDED if getattr(self, name) in (None, AUTO)}
-        return replace(self, **{name: _as_field(stored[name]) for name in left_open if name in stored})
+        settled = replace(self, **{name: _as_field(stored[name]) for name in left_open if name in stored})
+        held_out = settled.keep_best and not settled.holdout
+        return replace(settled, holdout=stored["holdout"]) if held_out else settled
 
 
 def _as_field(value: Any) -> Any:

@@ -35,6 +35,8 @@ class PictureKind(ABC, Generic[R]):
         words: What such a raster is called, with its article.
         without_low_cells: What it has in place of low cells, ``shades of grey``; empty where it has low cells.
         has_gap: Whether it has low and high cells, so that there is a gap between their accuracies.
+        has_members: Whether its cells are members of an ensemble, which may be decorrelated.
+        keeps_best: Whether a fit keeps the chart that scores best on held-out examples, unless it is told not to.
         scored: The metrics of the survey that :meth:`score` is given.
     """
 
@@ -42,6 +44,8 @@ class PictureKind(ABC, Generic[R]):
     words: ClassVar[str]
     without_low_cells: ClassVar[str] = ""
     has_gap: ClassVar[bool] = False
+    has_members: ClassVar[bool] = False
+    keeps_best: ClassVar[bool] = False
     scored: ClassVar[tuple[str, ...]] = ("accuracy", "loss")
 
     def check(self, picture: R, config: FitConfig) -> None:
@@ -55,7 +59,7 @@ class PictureKind(ABC, Generic[R]):
                 f"picture {picture.name!r} does not have low and high cells, between which there are boundaries; leave "
                 "boundary_only and boundary_share out"
             )
-        if config.decorrelation:
+        if config.decorrelation and not self.has_members:
             raise BadInput(
                 f"decorrelation is between members of an ensemble, which picture {picture.name!r} does not have; give "
                 "--pattern members:K, or leave --decorrelation out"

@@ -36,6 +36,7 @@ __all__ = ["COLOUR"]
 class _Colour(PictureKind[ColourPicture]):
     raster = ColourPicture
     words = "a colour picture"
+    keeps_best = True
     without_low_cells = "colours"
     scored = ("accuracy", "loss", GROUP_LOSS)
 

@@ -21,6 +21,7 @@ __all__ = ["GREY"]
 class _Grey(PictureKind[GreyPicture]):
     raster = GreyPicture
     words = "a grey picture"
+    keeps_best = True
     without_low_cells = "shades of grey"
 
     def build_objective(self, picture: GreyPicture, config: FitConfig) -> tuple[Objective, npt.NDArray[np.bool_]]:

@@ -15,7 +15,7 @@ from lossatlas.recipes.base import require
 from lossatlas.recipes.fit_config import FitConfig
 from lossatlas.recipes.picture_kind import PictureKind, Reals
 
-__all__ = ["MASK", "find_boundary_share"]
+__all__ = ["MASK"]
 
 PLATEAU = 0.1
 """The gap, of accuracies or else of log losses, below which a fit has not left the plateau where all cells are
@@ -29,7 +29,7 @@ class _Mask(PictureKind[Picture]):
     has_gap = True
 
     def list_usual(self, picture: Picture, config: FitConfig) -> Mapping[str, Any]:
-        return {"boundary_share": 1.0 if config.boundary_only else find_boundary_share(picture)}
+        return {"boundary_share": 1.0 if config.boundary_only else picture.boundary_share}
 
     def build_objective(self, picture: Picture, config: FitConfig) -> tuple[Objective, npt.NDArray[np.bool_]]:
         clip = CLIPS[config.clip](config.threshold)
@@ -49,21 +49,6 @@ class _Mask(PictureKind[Picture]):
         if "loss" in found:
             scores |= score_loss(picture, found["loss"])
         return scores
-
-
-def find_boundary_share(picture: Picture) -> float:
-    """The share of the ink, or of the paper where it is larger, that lies at a boundary between the two.
-
-    Thin lines are all boundary, and steps on empty paper would teach little; the inside of a filled shape has to be
-    sampled as well.
-
-    >>> import lossatlas as la
-    >>> find_boundary_share(la.picture("heart", 40)), find_boundary_share(la.picture("skull", 40))
-    (0.19, 0.83)
-    """
-    boundary = picture.find_boundary()
-    shares = [float((boundary & ink).sum() / ink.sum()) for ink in (picture.low, picture.high)]
-    return round(max(shares), 2)
 
 
 MASK = _Mask()

@@ -32,10 +32,8 @@ ONE_NETWORK = (
 @final
 class _Members(PictureKind[MemberGrid]):
     raster = MemberGrid
+    has_members = True
     words = "a grid of members"
-
-    def check(self, picture: MemberGrid, config: FitConfig) -> None:
-        """Accept every setting: members may be decorrelated."""
 
     def check_loss(self, loss: Loss, config: FitConfig) -> None:
         super().check_loss(loss, config)
