@@ -217,6 +217,20 @@ def test_strokes_survive_and_the_margin_stays_clear(size: int) -> None:
     assert mask("text:HELLO", size, margin=0.0).low.any(axis=1).all()
 
 
+def test_strokes_of_text_can_be_widened_on_both_sides() -> None:
+    """A vertical stroke of a font of size s that is widened by w gets 2 w s wider, in units of the letter's height."""
+    thin, wide = (mask("text:I", 200, stroke=stroke).low for stroke in (0.0, 0.05))
+    aspects = [ink.any(axis=0).sum() / ink.any(axis=1).sum() for ink in (thin, wide)]
+    assert aspects[1] > 1.5 * aspects[0]
+    plain, bold = (mask("text:loss\\natlas", 100, stroke=stroke).low for stroke in (0.0, 0.03))
+    assert plain.shape[1] == bold.shape[1] == 100
+    assert bold.mean() > 1.3 * plain.mean()
+    with pytest.raises(BadInput, match="stroke"):
+        mask("text:I", 20, stroke=0.5)
+    with pytest.raises(BadInput, match="text 'I'"):  # ink alone
+        mask("text:I", 20, margin=0.0)
+
+
 def test_other_shapes_are_letterboxed_without_distortion() -> None:
     native = mask("text:OX", 30)
     height, width = native.shape

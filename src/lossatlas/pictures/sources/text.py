@@ -30,6 +30,8 @@ MOST_FONT = 2**27
 """The most bytes of a font file."""
 LARGEST_LETTER = 64
 """The largest area of a letter in squares of the font's size; a damaged font may request any number of pixels."""
+BOLDEST = 0.2
+"""The widest addition to strokes, with which the counters of most letters are closed."""
 FONT_SIZE = 96  # pixels of the first drawing, which gives the aspect
 FINENESS = 8  # pixels per cell, at least
 LINE_SPACING = 0.2  # in units of the font's size
@@ -48,6 +50,9 @@ class TextWords(PrefixSource):
     """Font file (.ttf or .otf); by default the font that comes with Pillow, which has the letters of English only."""
     margin: Annotated[float, Meta(ge=0, le=WIDEST, description=f"0 to {WIDEST} sizes of the font")] = 0.15
     """Margin around the ink, in units of the size of the font."""
+    stroke: Annotated[float, Meta(ge=0, le=BOLDEST, description=f"0 to {BOLDEST} sizes of the font")] = 0.0
+    """Width by which strokes are widened on each side, in units of the size of the font: thin strokes of long texts are
+    lost between few cells."""
 
     form: ClassVar[str] = "text:WORDS"
 
@@ -85,7 +90,7 @@ class _Text(Source):
                     f"{whose} has no glyph for {missing!r} in {self.name!r}; give a font file that has it (option "
                     "font) or other words"
                 )
-            self._native = _drawing(font, lines, options.margin).shape
+            self._native = _drawing(font, lines, options).shape
 
     def render(self, size: Size | None = None) -> Raster:
         """Render the words large and average over each cell; background is added where the aspect ratio differs."""
@@ -93,7 +98,7 @@ class _Text(Source):
         cell = min(n / m for n, m in zip(shape, self._native, strict=True))
         with _drawable(self._options.font):
             font = _font(self._options.font, int(np.ceil(FONT_SIZE * max(1.0, FINENESS * cell))))
-            drawn = _drawing(font, self._lines, self._options.margin)
+            drawn = _drawing(font, self._lines, self._options)
         paper = _letterboxed(drawn, shape)
         covered = np.asarray(Image.fromarray(paper).resize((width, height), Image.Resampling.BOX))
         # A stroke on the border of two cells covers each with half of its width; a higher limit would break it up.
@@ -143,24 +148,27 @@ def _blank_or(drawn: tuple[tuple[int, int], bytes], stand_in: tuple[tuple[int, i
     return drawn == stand_in or not any(drawn[1])
 
 
-def _drawing(font: ImageFont.FreeTypeFont, lines: Sequence[str], margin: float) -> Ink:
+def _drawing(font: ImageFont.FreeTypeFont, lines: Sequence[str], options: TextWords) -> Ink:
     """The ink of the lines, (H, W) in [0, 1], with a margin around it."""
-    words, spacing = "\n".join(lines), round(LINE_SPACING * font.size)
+    words, spacing, widened = "\n".join(lines), round(LINE_SPACING * font.size), round(options.stroke * font.size)
     left, top, right, bottom = ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox(
-        (0, 0), words, font, spacing=spacing, align="center"
+        (0, 0), words, font, spacing=spacing, align="center", stroke_width=widened
     )
     width, height = int(np.ceil(right - left)) + 2, int(np.ceil(bottom - top)) + 2
     if width * height > LARGEST_LETTER * (len(words) + 1) * font.size**2:
         raise OSError(f"it draws {width} x {height} pixels at the size {font.size:.0f}")
     canvas = Image.new("L", (width, height))
-    ImageDraw.Draw(canvas).multiline_text((1 - left, 1 - top), words, 255, font, spacing=spacing, align="center")
+    ImageDraw.Draw(canvas).multiline_text(
+        (1 - left, 1 - top), words, 255, font, spacing=spacing, align="center", stroke_width=widened
+    )
     ink = canvas.crop(canvas.getbbox())
-    return np.pad(np.asarray(ink, np.float32) / 255, round(margin * font.size))
+    return np.pad(np.asarray(ink, np.float32) / 255, round(options.margin * font.size))
 
 
 def _thickness(ink: Ink) -> float:
     """The approximate width of strokes in pixels: twice the area of the ink over the length of its outline."""
-    outline = sum(np.abs(np.diff(ink, axis=axis)).sum() for axis in (0, 1))
+    framed = np.pad(ink, 1)  # without a margin ink ends at the edge
+    outline = sum(np.abs(np.diff(framed, axis=axis)).sum() for axis in (0, 1))
     return float(2 * ink.sum() / outline)
 
 
