@@ -15,7 +15,7 @@ from lossatlas.errors import BadInput
 from lossatlas.jobs.fit import run_fit
 from lossatlas.recipes import FitConfig
 from lossatlas.recipes.fit import build_fit
-from lossatlas.recipes.usual_fit import SCALE_RATES, USUAL
+from lossatlas.recipes.usual_fit import RATES, USUAL
 
 MLP: dict[str, Any] = {"model_options": {"hidden": (4,)}, "device": "cpu", "plan": "loop", "splits": ("test",)}
 CONV: dict[str, Any] = {**MLP, "model": "conv", "model_options": {"channels": (2,), "hidden": 4}}
@@ -26,7 +26,8 @@ def test_settings_follow_from_the_network(problem: dict[str, Any], kind: str) ->
     config = build_fit(FitConfig(**problem, pattern="skull", size="40")).config
     for name, value in USUAL[kind].items():
         assert getattr(config, name) == value
-    assert config.scale_lr == SCALE_RATES[kind] * config.lr
+    lr, of_scale = RATES[kind, config.optimizer]
+    assert (config.lr, config.scale_lr) == (lr, of_scale * lr)
     assert config.shares == (0.2, 0.3, 0.5)
     assert config.boundary_share == la.picture("skull", 40).boundary_share
 
@@ -40,7 +41,8 @@ def test_what_is_given_stays() -> None:
     given: dict[str, Any] = {"cells": 5, "lr": 1e-2, "coarse": (0.5,), "boundary_share": 0.25, "batch_size": 7}
     config = build_fit(FitConfig(**CONV, **given, size="20")).config
     assert {name: getattr(config, name) for name in given} == given
-    assert config.scale_lr == pytest.approx(SCALE_RATES["convolutional"] * 1e-2)
+    assert config.scale_lr == pytest.approx(RATES["convolutional", "muon"][1] * 1e-2)
+    assert build_fit(FitConfig(**CONV, optimizer="adam")).config.lr == RATES["convolutional", "adam"][0]
     assert config.shares == (0.3, 0.7)
 
 

@@ -68,6 +68,7 @@ from .fitting import (
     FitResult as FitResult,
     KeepBest as KeepBest,
     Momentum as Momentum,
+    Muon as Muon,
     Seconds as Seconds,
     Steps as Steps,
     fit as fit,

@@ -23,9 +23,9 @@ from lossatlas.engine.setup import choose_batch_size, engine_for, find_device
 from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.files.reading import convert
 from lossatlas.files.tensors import check_alike
+from lossatlas.fitting.adam import Adam
 from lossatlas.fitting.budget import Budget, Seconds, Steps
-from lossatlas.fitting.momentum import Momentum
-from lossatlas.fitting.optimizer import Adam
+from lossatlas.fitting.optimizer import ChartOptimizer
 from lossatlas.fitting.selection import KeepBest, Kept, Selection
 from lossatlas.metrics import choose_streaming_metrics
 from lossatlas.objectives import Objective
@@ -89,7 +89,7 @@ class Fit:
         split: Split | Source,
         budget: Budget,
         *,
-        optimizer: Adam | Momentum,
+        optimizer: ChartOptimizer,
         schedule: Schedule | None = None,
         batch_size: int | None = None,
         seed: int = 0,
@@ -134,7 +134,7 @@ class Fit:
         split = Split.of(split).to(find_device(chart))
         self._split = split
         self._max_norm = optimizer.max_norm
-        self._optimizer = optimizer.build(chart)
+        self._optimizer = optimizer.build(chart, engine.network.space)
         self._schedule = schedule if schedule is not None else LinearDecay()
         self._batches = Batches(split, choose_batch_size(batch_size, split), seed)
         self._seed = seed
@@ -375,7 +375,7 @@ def fit(
     *,
     steps: int | None = None,
     seconds: float | None = None,
-    optimizer: Adam | Momentum | None = None,
+    optimizer: ChartOptimizer | None = None,
     schedule: Schedule | None = None,
     batch_size: int | None = None,
     space: WeightSpace | None = None,
@@ -401,7 +401,7 @@ def fit(
             see :meth:`Split.of`.
         steps: the budget in optimiser steps. Give either ``steps`` or ``seconds``.
         seconds: the budget in seconds of fitting.
-        optimizer: the optimiser, an :class:`Adam` or a :class:`Momentum`; default ``Adam()``.
+        optimizer: the optimiser, such as an :class:`Adam`, a :class:`Muon` or a :class:`Momentum`; default ``Adam()``.
         schedule: the factor of the learning rate as a function of progress; default
             :class:`~lossatlas.schedules.kinds.linear.LinearDecay`.
         batch_size: number of examples per step; by default that of the loader that the split was made from, else 32.

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 
 import torch
 
-from lossatlas.bounds import Bounded, Decay, Positive, ToInfinity
+from lossatlas.bounds import Decay, Positive, ToInfinity
 from lossatlas.charts import Chart
-from lossatlas.fitting.optimizer import Adam
+from lossatlas.fitting.optimizer import ChartOptimizer, group_parameters
+from lossatlas.weights import WeightSpace
 
 __all__ = ["Momentum"]
 
 
 @dataclass(frozen=True)
-class Momentum(Bounded):
+class Momentum(ChartOptimizer):
     """Stochastic gradient descent with momentum on the parameters of a chart (Garipov et al. 2018, arXiv 1802.10026).
 
     Args:
@@ -36,12 +37,5 @@ class Momentum(Bounded):
     momentum: Decay = 0.9
     max_norm: ToInfinity = 100.0
 
-    def build(self, chart: Chart) -> torch.optim.Optimizer:
-        """Build the torch optimiser of the chart's trained parameters, with one parameter group for each.
-
-        Raises:
-            BadInput: the chart has nothing to train.
-        """
-        groups = Adam(self.lr, max_norm=self.max_norm).build(chart).param_groups
-        own = [{name: group[name] for name in ("params", "lr", "base_lr")} for group in groups]
-        return torch.optim.SGD(own, momentum=self.momentum)
+    def build(self, chart: Chart, space: WeightSpace | None = None) -> torch.optim.Optimizer:
+        return torch.optim.SGD(group_parameters(chart, self.lr, {}), momentum=self.momentum)

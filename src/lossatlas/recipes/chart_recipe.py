@@ -11,7 +11,7 @@ from lossatlas.engine import BuffersPolicy, Engine, Metric, Network, Plan
 from lossatlas.engine.checking import check_network
 from lossatlas.engine.planning import LARGEST_CHUNK, allow_measuring
 from lossatlas.engine.setup import engine_for
-from lossatlas.fitting import Adam, Budget, Fit, KeepBest, Momentum, Seconds, Steps
+from lossatlas.fitting import Budget, ChartOptimizer, Fit, KeepBest, Seconds, Steps
 from lossatlas.metrics import check_computations, group_by_computation
 from lossatlas.objectives import Objective
 from lossatlas.problem import Problem
@@ -175,7 +175,7 @@ class DescentRecipe(ChartRecipe[D]):
     chart: CoefficientChart
     objective: Objective
     buffers: BuffersPolicy
-    optimizer: Adam | Momentum
+    optimizer: ChartOptimizer
     augment: list[Augmentation] = field(init=False)
     budget: Budget = field(init=False)
     schedule: Schedule = field(init=False)

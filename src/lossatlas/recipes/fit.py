@@ -14,7 +14,7 @@ from lossatlas.charts import Startable, make_chart
 from lossatlas.data import Dataset
 from lossatlas.engine import Engine
 from lossatlas.errors import BadInput
-from lossatlas.fitting import Adam, Fit, KeepBest
+from lossatlas.fitting import Adam, Fit, KeepBest, Muon
 from lossatlas.hashing import fingerprint
 from lossatlas.metrics import count_numbers
 from lossatlas.objectives import CoarseToFine, Objective, Stage
@@ -33,6 +33,7 @@ from lossatlas.weights import INITIALISERS
 
 __all__ = ["FitRecipe", "build_fit"]
 
+OPTIMIZERS = {"adam": Adam, "muon": Muon}
 SMALLEST_STAGE = 6
 """The least number of cells along the longer side of a coarser picture; smaller ones are left out."""
 
@@ -172,7 +173,9 @@ def build_fit(config: FitConfig, *, begins: bool = False) -> FitRecipe:
         chart=chart.to(base.device),
         surveyed=base.take_examples(examples, config.splits),
         metrics=metrics,
-        optimizer=Adam(lr, config.betas, config.max_norm, factors),
+        optimizer=OPTIMIZERS[require(config.optimizer)](
+            lr=lr, betas=config.betas, max_norm=config.max_norm, factors=factors
+        ),
         extent=extent,
         notes=tuple(notes),
     )

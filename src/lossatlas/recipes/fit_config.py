@@ -16,7 +16,18 @@ __all__ = ["FEWEST", "PRESETS", "FitConfig"]
 
 PRESETS: Registry[dict[str, Any]] = Registry("preset", "lossatlas.recipes.presets", dashes=True)
 
-DECIDED = ("examples", "cells", "batch_size", "lr", "scale_lr", "boundary_share", "coarse", "shares", "keep_best")
+DECIDED = (
+    "examples",
+    "optimizer",
+    "cells",
+    "batch_size",
+    "lr",
+    "scale_lr",
+    "boundary_share",
+    "coarse",
+    "shares",
+    "keep_best",
+)
 """The settings that a run decides where they are left open."""
 
 FEWEST = 200
@@ -83,6 +94,9 @@ class SamplingConfig(FittedConfig):
     scale_lr: Positive | None = None
     """Learning rate of the scale, in its unit; by default that of all other parameters, and four times that for
     networks with convolutions."""
+    optimizer: Literal["adam", "muon"] | None = None
+    """Optimiser of the chart: adam, or muon, whose updates of weight matrices are orthogonal, with adam for the rest;
+    by default adam, and muon for networks with convolutions."""
     betas: tuple[Decay, Decay] = (0.8, 0.95)
     """Decay rates of the moment estimates of Adam."""
     keep_best: bool | None = None

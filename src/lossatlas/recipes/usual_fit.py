@@ -20,13 +20,18 @@ __all__ = ["settle_fit"]
 CONVOLUTIONS: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 USUAL: Final[Mapping[str, Mapping[str, Any]]] = {
-    "convolutional": {"cells": 16, "batch_size": 16, "lr": 2e-3, "coarse": (0.25, 0.5)},
-    "other": {"cells": 32, "batch_size": 32, "lr": 5e-3, "coarse": (0.3, 0.6)},
+    "convolutional": {"optimizer": "muon", "cells": 16, "batch_size": 16, "coarse": (0.25, 0.5)},
+    "other": {"optimizer": "adam", "cells": 32, "batch_size": 32, "coarse": (0.3, 0.6)},
 }
 """Settings by kind of network. A step of a convolutional network costs what its images cost, so that it has fewer."""
 
-SCALE_RATES: Final[Mapping[str, float]] = {"convolutional": 4.0, "other": 1.0}
-"""The learning rate of the scale as a multiple of that of other parameters."""
+RATES: Final[Mapping[tuple[str, str], tuple[float, float]]] = {
+    ("convolutional", "muon"): (5e-3, 1.6),
+    ("convolutional", "adam"): (2e-3, 4.0),
+    ("other", "muon"): (5e-3, 1.0),
+    ("other", "adam"): (5e-3, 1.0),
+}
+"""By kind of network and optimiser the learning rate, and that of the scale as a multiple of it."""
 
 SHARES: Final = {1: (1.0,), 2: (0.3, 0.7), 3: (0.2, 0.3, 0.5)}
 """The shares of the budget by number of sizes, the full size last."""
@@ -48,8 +53,9 @@ def settle_fit(config: FitConfig, module: nn.Module, of_picture: Mapping[str, An
     usual = dict(USUAL[kind])
     sizes = len(usual["coarse"] if config.coarse is None else config.coarse) + 1
     usual["shares"] = SHARES.get(sizes, (1 / sizes,) * sizes)
+    usual["lr"], of_scale = RATES[kind, config.optimizer or usual["optimizer"]]
     if has_scale:
-        usual["scale_lr"] = SCALE_RATES[kind] * (usual["lr"] if config.lr is None else config.lr)
+        usual["scale_lr"] = of_scale * (usual["lr"] if config.lr is None else config.lr)
     usual |= of_picture
     settled = replace(config, **{name: value for name, value in usual.items() if getattr(config, name) is None})
     if len(settled.shares or ()) != sizes:

@@ -18,6 +18,7 @@ PAPER: dict[str, Any] = {
     "cells": 50,
     "boundary_only": True,
     "batch_size": 512,
+    "optimizer": "adam",
     "lr": 3e-4,
     "max_norm": float("inf"),
     "betas": (0.9, 0.999),

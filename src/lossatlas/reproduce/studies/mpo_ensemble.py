@@ -46,8 +46,8 @@ class _Planes(Study):
             fit = FitConfig(
                 pattern="heart", size="20" if small else "50", padding=1, data="fashion_mnist", model="conv",
                 model_options=options, steps=800 if small else 11_800, cells=12 if small else 50,
-                batch_size=32 if small else 512, splits=("test",), examples="500", lr=RATE, scale_lr=RATE,
-                coarse=(0.3, 0.6),
+                batch_size=32 if small else 512, splits=("test",), examples="500", optimizer="adam", lr=RATE,
+                scale_lr=RATE, coarse=(0.3, 0.6),
             )  # fmt: skip
             found[f"heart-{name}"] = fit
             found[f"heart-{name}-scores"] = configure_scores(fit, [f"heart-{name}@low:{LOW}"])
@@ -117,7 +117,7 @@ def _configure_plane(weight: float | str, seed: int, steps: int) -> FitConfig:
     """Configure a plane whose members are decorrelated with a weight, or held apart without it."""
     return FitConfig(
         pattern=f"members:{MEMBERS}", decorrelation=0.0 if isinstance(weight, str) else weight,
-        lr=RATE, scale_lr=1e-9 if weight == APART else RATE, data="fashion_mnist", model="conv",
+        optimizer="adam", lr=RATE, scale_lr=1e-9 if weight == APART else RATE, data="fashion_mnist", model="conv",
         model_options={"channels": CHANNELS}, steps=steps, cells=CELLS, batch_size=BATCH, splits=("test",),
         examples="500", seed=seed, holdout=HOLDOUT, padding=1,
     )  # fmt: skip

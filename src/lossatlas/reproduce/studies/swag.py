@@ -39,7 +39,7 @@ NAMES = {
     SHORT: "short", FULL: "full", CURVE: "curve", PLANE: "plane",
 }  # fmt: skip
 """What the runs of scores are called."""
-PLANE_STEP: dict[str, Any] = {"cells": 8, "batch_size": 32, "lr": 5e-3, "scale_lr": 5e-3}
+PLANE_STEP: dict[str, Any] = {"cells": 8, "batch_size": 32, "optimizer": "adam", "lr": 5e-3, "scale_lr": 5e-3}
 """Members and examples of each step of a plane's fit."""
 COUPLED = 4 / 3
 """Passes of a step whose members are coupled: all are evaluated once more, without a gradient."""
