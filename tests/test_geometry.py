@@ -19,6 +19,7 @@ from lossatlas.charts import encode_chart
 from lossatlas.linalg import combine, form_gram, gram_schmidt
 from lossatlas.weights import INITIALISERS, Role
 from lossatlas.weights.files import load_state, read_state
+from lossatlas.weights.mixing import SparseShares
 
 
 def vectors(d: int, n: int, seed: int) -> torch.Tensor:
@@ -132,6 +133,50 @@ class TestWeightSpace:
         space.fold(params, coefficients, into)
         torch.testing.assert_close(into, expected)
         torch.testing.assert_close(space.along(params, controls), coefficients @ controls @ controls.T)
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_sparse_coefficients_mix_and_fold_as_dense_ones_do(self, dtype: torch.dtype) -> None:
+        """Also with a point that touches nothing, and with parameters that have no gradient."""
+        space = la.WeightSpace(make("conv")[0].module)
+        spline = la.Spline(torch.zeros(130, 1), net=(10, 13), degree=(2, 2))
+        shares = spline.coefficients(
+            torch.rand(17, 2, dtype=dtype, generator=torch.Generator().manual_seed(0)) * 2.4 - 1.2
+        )
+        shares = torch.cat([shares, shares.new_zeros(1, 130)])
+        controls, into = vectors(130, space.size, 0).to(dtype), vectors(130, space.size, 2).to(dtype)
+        assert SparseShares.of(shares, controls) is not None
+        params = space.combine(shares, controls)
+        assert all(value.is_contiguous() and value.dtype == dtype for value in params.values())
+        torch.testing.assert_close(space.stack(params), shares @ controls)
+        again = space.combine(shares, controls)
+        assert all(torch.equal(again[name], value) for name, value in params.items())
+        for left_out in (set(), {space.entries[1].name, space.entries[-1].name}):
+            given = {name: value for name, value in params.items() if name not in left_out}
+            all_of_them = {name: value * (name in given) for name, value in params.items()}
+            found, expected = into.clone(), into + shares.T @ space.stack(all_of_them)
+            space.fold(given, shares, found)
+            torch.testing.assert_close(found, expected)
+
+    def test_a_control_that_no_point_touches_spoils_none(self) -> None:
+        space = la.WeightSpace(make("conv")[0].module)
+        shares = torch.eye(16, dtype=torch.float64)[:3]
+        controls = vectors(16, space.size, 0)
+        controls[5] = math.nan
+        assert torch.equal(space.stack(space.combine(shares, controls)), controls[:3])
+        controls[1] = math.inf
+        assert space.stack(space.combine(shares, controls)).isinf().all(dim=1).tolist() == [False, True, False]
+
+    def test_dense_coefficients_and_recorded_gradients_go_through_dense_products(self) -> None:
+        space = la.WeightSpace(make("conv")[0].module)
+        controls, dense = vectors(25, space.size, 0), vectors(4, 25, 1)
+        product = space.combine(dense, controls)
+        assert all(torch.equal(product[e.name].flatten(1), dense @ controls[:, e.slice]) for e in space.entries)
+        plane = vectors(4, 3, 1) * torch.tensor([1.0, 0.0, 0.0])
+        assert SparseShares.of(plane, controls[:3]) is None, "counting would cost more than it saves"
+        shares = torch.eye(25, dtype=torch.float64)[:4].requires_grad_()
+        mixed = space.combine(shares, controls)
+        torch.stack([value.sum() for value in mixed.values()]).sum().backward()
+        torch.testing.assert_close(shares.grad, controls.sum(dim=1).expand(4, 25))
 
     @pytest.mark.parametrize("name", NETWORKS)
     def test_unflatten_inverts_flatten(self, name: str) -> None:

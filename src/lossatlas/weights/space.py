@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lossatlas.describing import count_things, join_words, write_repr
 from lossatlas.errors import BadInput
 from lossatlas.types import Params
+from lossatlas.weights.mixing import SparseShares
 
 __all__ = ["MATRICES", "Entry", "WeightSpace"]
 
@@ -177,8 +178,12 @@ class WeightSpace:
     def combine(self, coefficients: Tensor, controls: Tensor) -> Params:
         """Compute ``coefficients (P, m) @ controls (m, n)`` as named parameters (P, *shape), each contiguous in memory.
 
-        Parameter by parameter, because batched products of slices of one (P, n) matrix would have to copy them.
+        Parameter by parameter, because batched products of slices of one (P, n) matrix would have to copy them. Where
+        most coefficients are zero only the others are multiplied (:mod:`lossatlas.weights.mixing`).
         """
+        if (shares := SparseShares.of(coefficients, controls)) is not None:
+            mixed = shares.mix(controls)
+            return {e.name: mixed[:, e.slice].contiguous().view(-1, *e.shape) for e in self.entries}
         return {e.name: (coefficients @ controls[:, e.slice]).view(-1, *e.shape) for e in self.entries}
 
     def fold(self, gradients: Params, coefficients: Tensor, into: Tensor) -> None:
@@ -186,7 +191,13 @@ class WeightSpace:
 
         Parameters that are not among the gradients have gradient zero.
         """
-        for e in self._among(gradients):
+        present = self._among(gradients)
+        if (shares := SparseShares.of(coefficients, into, *gradients.values())) is not None:
+            for run in _list_runs(present):
+                stacked = torch.cat([gradients[e.name].reshape(len(coefficients), -1) for e in run], dim=1)
+                shares.fold(stacked, into[:, run[0].offset : run[-1].slice.stop])
+            return
+        for e in present:
             into[:, e.slice].addmm_(coefficients.T, gradients[e.name].reshape(len(coefficients), -1))
 
     def add(self, named: Params, into: Tensor) -> None:
@@ -227,3 +238,14 @@ class WeightSpace:
         if tuple(value.shape) != entry.shape:
             raise BadInput(f"parameter {present[0]!r} has shape {tuple(value.shape)}; the model's is {entry.shape}")
         return value
+
+
+def _list_runs(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """Group entries, in their order, into runs without gaps between them."""
+    runs: list[list[Entry]] = []
+    for entry in entries:
+        if runs and runs[-1][-1].slice.stop == entry.offset:
+            runs[-1].append(entry)
+        else:
+            runs.append([entry])
+    return runs
