@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 import yaml
 
@@ -87,7 +88,17 @@ def test_curves_join_runs_of_their_own_study_on_the_same_problem(name: str) -> N
 
 
 def test_every_study_is_covered_here() -> None:
-    assert set(STUDIES) == {*MINUTES, "li-fig8", "li-fig9", "im-switch", "im-matrix", *SLICES, *CURVES, *ENSEMBLES}
+    assert set(STUDIES) == {
+        *MINUTES,
+        "li-fig8",
+        "li-fig9",
+        "im-switch",
+        "im-matrix",
+        *SLICES,
+        *CURVES,
+        *ENSEMBLES,
+        "mpo-capacity",
+    }
 
 
 @pytest.mark.parametrize("scale", ["small", "paper"])
@@ -183,6 +194,80 @@ def test_figure_4_is_masks_times_networks_times_repetitions() -> None:
     plain = paper["plain-p0.3-2"]
     assert (plain.pattern, plain.size, plain.model_options["max_pool"]) == ("random:0.3", "30", False)
     assert paper["batch-norm-p0.3-2"].model_options["batch_norm"]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_charts_of_more_and_more_vectors_are_fitted_alike_with_two_budgets(scale: str) -> None:
+    runs = STUDIES["mpo-capacity"].runs(scale)
+    assert len(runs) == 7 * 2 * 2 * 3
+    for name, config in runs.items():
+        picture, count, seed, budget = name.split("-")
+        assert (config.steps is None) == (budget == "seconds") != (config.seconds is None)
+        plane = runs[f"{picture}-3-{seed}-{budget}"]
+        assert replace(config, chart=plane.chart, chart_options=plane.chart_options) == plane
+        assert not config.boundary_only, "an untrained vector would be as it was at the start"
+        assert (config.size, config.splits, config.model) == ("24", ("test",), "mlp" if scale == "small" else "conv")
+        if count != "3":
+            assert int(config.chart_options["controls"]) ** 2 == int(count)
+    masks = {config.pattern_options["seed"] for name, config in runs.items() if name.startswith("random")}
+    assert masks == {0, 1, 2}
+
+
+def test_at_the_trivial_end_each_cell_may_have_any_network() -> None:
+    """Controls at all cells, whose coefficients there have full rank: weights at the cells can be chosen at will."""
+    config = STUDIES["mpo-capacity"].runs("small")["skull-676-0-steps"]
+    assert (config.chart_options, config.size) == ({"controls": "26", "degree": (2,)}, "24")
+    cells = torch.from_numpy(la.picture("skull", 24).coords()).reshape(-1, 2)
+    spline = la.Spline(torch.zeros(676, 1), net=(26, 26), degree=(2, 2), extent=(1, 1))
+    assert float(torch.cdist(cells, spline.control_coords()).min(dim=1).values.max()) < 1e-6
+    values = torch.linalg.svdvals(spline.coefficients(cells))
+    assert float(values[0] / values[-1]) < 5
+
+
+def test_the_capacity_of_charts_is_judged_by_means_over_seeds(tmp_path: Path) -> None:
+    gaps = {3: 0.5, 9: 0.7, 16: 0.8, 36: 0.885, 81: 0.9, 196: 0.895, 676: 0.85}
+    runs = {}
+    for name, config in STUDIES["mpo-capacity"].runs("small").items():
+        _, count, seed, budget = name.split("-")
+        gap = gaps[int(count)] * (1 if budget == "steps" else 0.5) + 0.01 * (int(seed) - 1)
+        folder = tmp_path / name
+        run = a_run(gap, 0.2, folder) if seed == "0" and budget == "steps" else Run(config, {}, folder)
+        scores = {"gap": gap, "iou": gap, "low_accuracy": gap, "high_accuracy": 0.0, "steps": 1500, "seconds": 20.0}
+        runs[name] = Run(config, scores | {"held_bytes": 16 * 17_290 * int(count)}, run.path)
+    text = STUDIES["mpo-capacity"].results(runs, tmp_path)
+    assert "- skull, equal steps: the largest mean gap is 0.900; 36 weight vectors come within 0.02 of it" in text
+    assert "and the plane's 3 have 0.500." in text
+    assert "- random, equal seconds: the largest mean IoU is 0.450; 36 weight vectors" in text
+    assert "| skull | steps | 81 | 0.900 ± 0.010 | 0.900 ± 0.010 |" in text
+    assert "that end of the curve is trivial" in text
+    assert "marked at 576: as many as cells (trivial from there)" in text
+    assert {path.name for path in tmp_path.glob("*.png")} == {"gap-by-vectors.png", "iou-by-vectors.png", "maps.png"}
+
+
+def test_a_study_of_capacity_fits_planes_and_splines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = "lossatlas.reproduce.studies.mpo_capacity"
+    for name, value in {"SEEDS": 1, "SIDES": (3, 6), "SHOWN": (3, 36)}.items():
+        monkeypatch.setattr(f"{module}.{name}", value)
+    study = STUDIES["mpo-capacity"]
+
+    class Smaller(Study):
+        title = study.title
+
+        def runs(self, scale: str) -> dict[str, ProblemConfig]:
+            tiny: dict[str, Any] = {"size": "7", "model_options": {"hidden": (8,)}, "cells": 4, "examples": "40"}
+            return {
+                key: replace(config, **tiny, steps=3 if config.steps else None, seconds=config.seconds and 0.02)
+                for key, config in study.runs(scale).items()
+            }
+
+        def results(self, runs: Any, out: Path) -> str:
+            assert runs["skull-36-0-steps"].summary["controls"] == 36
+            return study.results(runs, out)
+
+    run_study(Smaller(), "small", tmp_path / "study", plan="loop")
+    text = (tmp_path / "study" / "results.md").read_text()
+    assert "(3 steps) and for equal time (0.02 s of fitting)" in text
+    assert "nan" not in text
 
 
 def test_the_paper_preset_and_its_authors_code() -> None:

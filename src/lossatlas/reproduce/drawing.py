@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import xarray as xr
@@ -86,10 +88,14 @@ class Curves(StillView[Sequence[Curve]]):
     Attributes:
         x_label: What they are drawn against.
         y_label: What they show.
+        log_x: Whether what they are drawn against has a logarithmic scale.
+        marks: Where vertical lines are drawn, by what they stand for.
     """
 
     x_label: str
     y_label: str
+    log_x: bool = False
+    marks: Mapping[str, float] = field(default_factory=dict)
 
     needs = "curves"
     caption = "Curves with error bars of one standard deviation over the repetitions."
@@ -99,7 +105,9 @@ class Curves(StillView[Sequence[Curve]]):
         return bool(curves)
 
     def describe(self, curves: Sequence[Curve]) -> str:
-        return f"{self.y_label} against {self.x_label}: {', '.join(curve.label for curve in curves)}."
+        marked = "; ".join(f"marked at {where:g}: {label}" for label, where in self.marks.items())
+        drawn = f"{self.y_label} against {self.x_label}: {', '.join(curve.label for curve in curves)}"
+        return f"{drawn}; {marked}." if marked else f"{drawn}."
 
     def draw(self, curves: Sequence[Curve], style: Style) -> Figure:
         figure = figures.figure(style, 6.4, 4.4)
@@ -110,6 +118,13 @@ class Curves(StillView[Sequence[Curve]]):
                 curve.x, curve.mean, yerr=bars, label=curve.label, color=curve.colour, linestyle=curve.style,
                 marker="o", markersize=4, capsize=3, linewidth=1.6,
             )  # fmt: skip
+        for (label, where), dashes in zip(self.marks.items(), cycle(("--", "-.")), strict=False):
+            ax.axvline(where, label=label, color=figures.GREY, linestyle=dashes, linewidth=1.0, zorder=0)
+        if self.log_x:
+            ax.set_xscale("log")
+            ticks = sorted({x for curve in curves for x in curve.x})
+            ax.set_xticks(ticks, [f"{x:g}" for x in ticks])
+            ax.minorticks_off()
         ax.set_xlabel(self.x_label)
         ax.set_ylabel(self.y_label)
         ax.tick_params(labelsize=8)
@@ -124,9 +139,16 @@ def draw_maps(surveys: Mapping[str, xr.Dataset], variable: str, title: str, *, m
     return Maps(variable, mask).picture(surveys, variable, Style(title=title))
 
 
-def draw_curves(curves: Sequence[Curve], x_label: str, y_label: str) -> DrawnPicture:
+def draw_curves(
+    curves: Sequence[Curve],
+    x_label: str,
+    y_label: str,
+    *,
+    log_x: bool = False,
+    marks: Mapping[str, float] = MappingProxyType({}),
+) -> DrawnPicture:
     """The picture :class:`Curves` of some curves."""
-    return Curves(x_label, y_label).picture(curves, y_label)
+    return Curves(x_label, y_label, log_x, marks).picture(curves, y_label)
 
 
 def write_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
