@@ -10,6 +10,7 @@ from .charts import (
     ControlNet as ControlNet,
     Corners as Corners,
     Curve as Curve,
+    Distortion as Distortion,
     Grown as Grown,
     Plane as Plane,
     Quadrilateral as Quadrilateral,
@@ -22,6 +23,7 @@ from .charts import (
     Through as Through,
     find_radial_orders as find_radial_orders,
     load_chart as load_chart,
+    measure_distortion as measure_distortion,
 )
 from .curvatures import CurvatureSettings as CurvatureSettings
 from .data import (
@@ -104,6 +106,7 @@ from .objectives import (
     ColourLevels as ColourLevels,
     Decorrelated as Decorrelated,
     InSimplex as InSimplex,
+    Isometric as Isometric,
     Levels as Levels,
     Maximum as Maximum,
     Objective as Objective,

@@ -19,6 +19,7 @@ were interpolated.
 
 A trajectory is in the same store, along a dimension ``snapshot`` without coordinates: see :class:`OnTrajectory`.
 Networks around or between which the survey lies are along the dimension ``corner``: see :class:`Corner`.
+How a curved chart stretches, shears and folds weight space is over the grid, without a split: see :class:`OnChart`.
 
 Quantities of a second-order operator, of a survey or of a curvature run, begin with its name in :data:`OPERATORS`.
 
@@ -77,6 +78,7 @@ __all__ = [
     "Geometry",
     "InCurvature",
     "InEnsemble",
+    "OnChart",
     "OnTrajectory",
     "Operator",
     "Quantity",
@@ -168,8 +170,9 @@ DONE = "_done"
 LOSS = "loss"
 """The metric that every survey has."""
 
-BESIDE = ("path_", "corner_", "along_")
-"""The prefixes of variables beside a survey's grid: :class:`OnTrajectory`, :class:`Corner` and :class:`Along`."""
+BESIDE = ("path_", "corner_", "along_", "chart_")
+"""The prefixes of variables that surveys use for other things than metrics: :class:`OnTrajectory`, :class:`Corner`,
+:class:`Along` and :class:`OnChart`."""
 
 GEOMETRY = "geometry"
 """The attribute, or the variable of a comparison, that holds :class:`Geometry` as JSON."""
@@ -193,6 +196,29 @@ class TargetColour:
     def variable(channel: str) -> str:
         """The name of the variable of a channel: ``target_loss_red``."""
         return f"{TARGET_LOSS}_{channel}"
+
+
+class OnChart:
+    """Names of the variables that say how a curved chart distorts weight space, over the survey's grid.
+
+    Each says in its attribute ``description`` what it is. They need no network and belong to no split.
+    """
+
+    PREFIX = "chart_"
+    AREA = "chart_area"
+    """The element of area (length, volume) relative to that of an isometric chart; its attribute ``scale`` is the
+    distance in weight space that a unit of the coordinates covers in the root mean square."""
+    SEPARATION = "chart_separation"
+    """The least ratio of the distance in weight space to that in coordinates, over the points at least ``far`` away of
+    the ``partners`` that it was compared with, out of ``out_of``; 1 where the chart is a flat isometry, 0 at a fold."""
+    PRINCIPAL = ("chart_principal_1", "chart_principal_2")
+    """The positions along the first two principal axes of the points in weight space, with the attribute
+    ``explained``: the share of the variance along it."""
+
+    @staticmethod
+    def angle(axis: str, other: str) -> str:
+        """The name of the angles in degrees between two axes of the chart: ``chart_angle_uv``."""
+        return f"chart_angle_{axis}{other}"
 
 
 class OnTrajectory:
@@ -635,7 +661,8 @@ def check_split_name(name: object) -> None:
 
     Raises:
         BadInput: the name is empty or not a text, has other characters than letters, digits, ``_``, ``-`` and ``.``,
-            or begins names that belong to a survey itself (``target``, ``path``, ``corner``, ``along``).
+            or begins names that belong to a survey itself (``target``, ``path``, ``corner``, ``along``,
+            ``chart``).
     """
     if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
         raise BadInput(

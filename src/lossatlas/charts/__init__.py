@@ -6,6 +6,7 @@ from lossatlas.charts.chart import CHARTS, Block, Chart, CoefficientChart, check
 from lossatlas.charts.choosing import choose_chart_between, find_chart_options, make_chart
 from lossatlas.charts.control_net import ControlNet
 from lossatlas.charts.curve import Curve
+from lossatlas.charts.distortion import Distortion, measure_distortion
 from lossatlas.charts.files import encode_chart, load_chart
 from lossatlas.charts.homogeneity import find_radial_orders
 from lossatlas.charts.kinds.bezier import Bezier
@@ -39,6 +40,7 @@ __all__ = [
     "ControlNet",
     "Corners",
     "Curve",
+    "Distortion",
     "Grown",
     "Plane",
     "Quadrilateral",
@@ -58,4 +60,5 @@ __all__ = [
     "find_radial_orders",
     "load_chart",
     "make_chart",
+    "measure_distortion",
 ]

@@ -226,6 +226,13 @@ class CoefficientChart(Chart):
             raise BadInput(f"{option} {spec!r} {cls.refusal}; choose {' or '.join(cls.names())}")
         return kind
 
+    curved: ClassVar[bool] = False
+    """Whether the chart may stretch, shear and fold weight space, so that surveys show how it does."""
+
+    def is_within(self, coords: Tensor) -> Tensor:
+        """Which coordinates (P, d) lie in the domain that the chart was made for, (P,), bool; by default all."""
+        return torch.ones(len(coords), dtype=torch.bool, device=coords.device)
+
     @property
     def control_count(self) -> int | None:
         """The number m of controls; None where only forming them would tell."""

@@ -52,6 +52,7 @@ class ControlNet(Startable):
 
     counts = MappingProxyType({"net": torch.int64, "degree": torch.int64, "_centred": torch.bool})
     interpolation = "curved"
+    curved = True
     net: Tensor
     degree: Tensor
     extent: Tensor
@@ -187,6 +188,10 @@ class ControlNet(Startable):
         if self.origin is None:
             return found
         return torch.cat([found.new_zeros(len(found), 1, found.shape[2]), found], dim=1)
+
+    def is_within(self, coords: Tensor) -> Tensor:
+        coords = check_coords(coords, self.axes)
+        return (coords.abs() <= self.extent.to(coords)).all(dim=1)
 
     def controls(self) -> Tensor:
         return self.vectors if self.origin is None else torch.cat([self.origin[None], self.vectors])

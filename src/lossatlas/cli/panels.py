@@ -119,6 +119,7 @@ PANELS = (
             "threshold",
             "decorrelation",
             "boundary_share",
+            "isometry",
             "boundary_only",
             "coarse",
             "shares",

@@ -31,6 +31,9 @@ class Functional(ABC):
     memory of the outputs of all points."""
     geometric: bool
     """Whether :meth:`geometry` is not zero; if it is, the Gram matrix is not computed."""
+    tangents: Tensor | None = None
+    """The derivatives (Q, m, d) of the coefficients at Q points of a chart with d axes, whose Gram matrices
+    :meth:`stretching` takes; None where the functional does not depend on them."""
 
     def see(self, loss: Loss, targets: Any) -> None:  # noqa: B027  # most functionals do without
         """Take note of the loss and of the batch's targets, before the values of this batch are computed."""
@@ -56,6 +59,14 @@ class Functional(ABC):
             gram: the Gram matrix of the controls, (m, m), float64; ``coefficients @ gram @ coefficients.T`` is that of
                 the points.
         """
+
+    def stretching(self, grams: Tensor) -> Tensor:
+        """The contribution of how the chart stretches weight space, a differentiable scalar; by default 0.
+
+        Args:
+            grams: (Q, d, d), float64, the Gram matrices of the vectors ``tangents[q].T @ controls`` along the axes.
+        """
+        return grams.new_zeros(())
 
 
 class Metric(ABC):

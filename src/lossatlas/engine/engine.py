@@ -21,6 +21,7 @@ from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.private import NARROW
 from lossatlas.engine.strategy import STRATEGIES, Points, Strategy, Term
+from lossatlas.engine.stretching import add_stretching
 from lossatlas.errors import BadInput
 from lossatlas.losses import share_examples, split_terms
 from lossatlas.schema import Companion
@@ -234,6 +235,8 @@ class Engine:
             value += float(torch.stack(values).double().sum())
         if functional.geometric:
             value += _add_geometry(functional, coefficients, controls, into_coefficients, into_controls)
+        if functional.tangents is not None:
+            value += add_stretching(functional, functional.tangents, controls, into_controls)
         return Pullback(
             value,
             into_controls,

@@ -17,6 +17,7 @@ from lossatlas.schema import (
     OFF_GRID,
     SAMPLE_DIMENSIONS,
     TARGET_LOSS,
+    OnChart,
     find_companion,
     is_target,
     list_value_dimensions,
@@ -95,7 +96,8 @@ def describe_variable(name: str) -> dict[str, str]:
     '1'
     """
     attributes = {"long_name": name.replace("_", " ")}
-    if name.endswith(DONE) or find_companion(name, {}) or name == MEASURED or (is_target(name) and name != TARGET_LOSS):
+    beside = name == MEASURED or name.startswith(OnChart.PREFIX) or (is_target(name) and name != TARGET_LOSS)
+    if beside or name.endswith(DONE) or find_companion(name, {}):
         return attributes
     if not name.endswith(WITHOUT_UNITS):
         attributes["units"] = "1"

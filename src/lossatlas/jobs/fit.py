@@ -28,6 +28,7 @@ from lossatlas.recipes.base import AUTO
 from lossatlas.recipes.fit import FitRecipe, build_fit
 from lossatlas.rundir import CHART, SURVEY, RunDirectory
 from lossatlas.surveying import SurveyStore
+from lossatlas.surveying.distorting import describe_distortion, put_distortion
 from lossatlas.surveying.survey import put_target
 
 __all__ = ["run_fit"]
@@ -80,6 +81,8 @@ def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
     if failure := recipe.kind.describe_failure(together):
         how.reporter.say(failure)
     summary = summarise_fit(recipe, fit, survey, survey_seconds, together)
+    if said := describe_distortion(summary):
+        how.reporter.say(said)
     if how.pictures:
         title = f"{recipe.picture.name}, {'x'.join(map(str, recipe.picture.shape))}"
         draw_survey(run, survey, title, summary)
@@ -146,5 +149,7 @@ def _tell_kept(fit: Fit) -> str:
 def _survey(run: RunDirectory, recipe: FitRecipe, engine: Engine, how: Handling) -> xr.Dataset:
     with SurveyStore.of_chart(run.path / SURVEY, recipe.chart, recipe.grid, say=how.reporter.say) as store:
         put_target(store, recipe.picture, recipe.config.padding, recipe.problem.loss)
+        if recipe.chart.curved:
+            put_distortion(store, recipe.chart)
         how.fill(recipe.build_surveyor(engine), store, "survey")
         return store.open().load()

@@ -17,7 +17,6 @@ from lossatlas.jobs.examples import Chosen, choose_examples
 from lossatlas.jobs.forecast import PICTURES, Phase
 from lossatlas.jobs.sampling import Rate, sample_steps
 from lossatlas.jobs.survey_cost import Left, SurveyCost
-from lossatlas.objectives import CoarseToFine
 from lossatlas.recipes.chart_recipe import DescentRecipe
 from lossatlas.recipes.fit import FitRecipe
 
@@ -50,9 +49,7 @@ class DescentCost(Generic[R]):
         """Measure a step of the last stage, on copies of chart and objective."""
         recipe = self.recipe
         chart, objective = copy.deepcopy((recipe.chart, recipe.objective))  # together, since one may refer to the other
-        if isinstance(objective, CoarseToFine):
-            objective = objective.stages[-1].objective
-        twin = replace(recipe, chart=chart, objective=objective)
+        twin = replace(recipe, chart=chart, objective=objective.last)
         return _sampled_steps(twin.begin_fit(self.engine), recipe.config.steps or 1)
 
 

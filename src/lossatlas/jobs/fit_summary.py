@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from lossatlas.jobs.estimate import measure_peak_bytes
 from lossatlas.pictures import LOSS_FLOOR, Raster, correlate
 from lossatlas.recipes.fit import FitRecipe
 from lossatlas.schema import STANDARD_ERROR, name_variable
+from lossatlas.surveying.distorting import summarise_distortion
 
 __all__ = ["summarise_descent", "summarise_fit"]
 
@@ -63,6 +65,7 @@ def summarise_fit(
         "shape": list(recipe.picture.shape),
         "parameters": recipe.space.size,
         **recipe.chart.numbers(),
+        **summarise_distortion(survey, partial(recipe.picture.from_grid, padding=recipe.config.padding)),
         **summarise_descent(fit, survey_seconds),
         **_summarise_selection(fit),
         "held_bytes_of_separate_models": separate,

@@ -15,7 +15,7 @@ import torch
 import xarray as xr
 
 from lossatlas import schema
-from lossatlas.charts import encode_chart
+from lossatlas.charts import CoefficientChart, encode_chart
 from lossatlas.engine import Engine, Plan, StreamingMetric
 from lossatlas.engine.memory import find_memory_limit
 from lossatlas.jobs.estimate import Estimate, Pieces, measure_peak_bytes
@@ -36,6 +36,7 @@ from lossatlas.rundir import CHART, SUMMARY, SURVEY, RunDirectory
 from lossatlas.studies import histogram_weights
 from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.arrays import TILED, shape_tile
+from lossatlas.surveying.distorting import put_distortion, summarise_distortion
 from lossatlas.surveying.growth import merge_grid
 from lossatlas.surveying.probe import PROBE
 from lossatlas.surveying.store import has_description
@@ -92,6 +93,8 @@ def _survey(
             if not (how.attendance.has_company and (run.path / CHART).is_file()):
                 run.write_bytes(CHART, encode_chart(recipe.chart))
             put_networks(store, recipe)
+            if isinstance(recipe.chart, CoefficientChart) and recipe.chart.curved:
+                put_distortion(store, recipe.chart)
         left = count_points_left(path, _likely_points(recipe))
         followed = recipe.site.trajectory is not None and is_followed(store, recipe)
         phases = partial(_phases, recipe, estimate_cost(recipe, engine), left, followed, how.pictures)
@@ -232,6 +235,7 @@ def _summary(recipe: SurveyRecipe, survey: xr.Dataset, seconds: float) -> dict[s
         found["points_evaluated"] = int(survey[schema.MEASURED].sum())
     return {
         **found,
+        **summarise_distortion(survey),
         **{f"{split}{SURFACE}": dict(numbers) for split, numbers in measure_survey(survey).items()},
         "parameters": recipe.space.size,
         "seconds": seconds,

@@ -17,17 +17,26 @@ _DEPENDENT = 1e-12
 
 SLICE = 2**22
 """How many entries of a vector are converted to float64 at a time: weight vectors are long."""
+ENTRIES = 2**24
+"""How many entries of all vectors together are, where there are many."""
 
 
-def form_gram(*vectors: Tensor) -> Tensor:
+def form_gram(*vectors: Tensor, centred: bool = False) -> Tensor:
     """Compute the Gram matrix (m, m) of the rows of matrices (m_1, n), (m_2, n), ..., m rows in all.
 
     In float64, slice by slice. The result is on the CPU.
+
+    Args:
+        vectors: the matrices.
+        centred: whether the mean of all rows is subtracted first, which keeps the accuracy of small differences
+            between long vectors.
     """
     count = sum(len(part) for part in vectors)
     found = torch.zeros(count, count, dtype=torch.float64)
-    for columns in _slices(vectors[0].shape[1]):
+    for columns in _slices(vectors[0].shape[1], min(SLICE, max(1, ENTRIES // max(1, count)))):
         wide = torch.cat([part[:, columns].detach().double() for part in vectors])
+        if centred:
+            wide -= wide.mean(dim=0)
         found += (wide @ wide.T).cpu()
     return found
 
@@ -45,8 +54,8 @@ def combine(coefficients: Tensor, vectors: Tensor) -> Tensor:
     return found
 
 
-def _slices(length: int) -> Iterator[slice]:
-    return (slice(start, start + SLICE) for start in range(0, length, SLICE))
+def _slices(length: int, step: int = SLICE) -> Iterator[slice]:
+    return (slice(start, start + step) for start in range(0, length, step))
 
 
 def gram_schmidt(vectors: Tensor, order: Sequence[int] | None = None) -> Tensor:

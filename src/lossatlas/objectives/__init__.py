@@ -8,6 +8,7 @@ from lossatlas.objectives.coarse_to_fine import CoarseToFine, Stage
 from lossatlas.objectives.colours import ColourLevels
 from lossatlas.objectives.decorrelated import Decorrelated
 from lossatlas.objectives.in_simplex import InSimplex
+from lossatlas.objectives.isometric import Isometric
 from lossatlas.objectives.levels import Levels
 from lossatlas.objectives.objective import Objective, SampledPoints
 from lossatlas.objectives.on_curve import CURVE_OBJECTIVES, OnCurve
@@ -25,6 +26,7 @@ __all__ = [
     "ColourLevels",
     "Decorrelated",
     "InSimplex",
+    "Isometric",
     "Levels",
     "Maximum",
     "Objective",

@@ -91,6 +91,10 @@ class CoarseToFine(Objective):
     def final(self) -> bool:
         return self._stage == len(self.stages) - 1 and self.stages[-1].objective.final
 
+    @property
+    def last(self) -> Objective:
+        return self.stages[-1].objective.last
+
     def state(self) -> dict[str, Any]:
         return {"stage": self._stage, "stages": [stage.objective.state() for stage in self.stages]}
 

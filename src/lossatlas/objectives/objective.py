@@ -80,6 +80,11 @@ class Objective(ABC):
     def final(self) -> bool:
         """Whether the present stage is the last one."""
 
+    @property
+    def last(self) -> Objective:
+        """The objective of its last stage alone, by whose steps the time of a fit is foretold; by default itself."""
+        return self
+
     @abstractmethod
     def state(self) -> dict[str, Any]:
         """The state to be kept between steps, in JSON types."""

@@ -17,7 +17,7 @@ from lossatlas.errors import BadInput
 from lossatlas.fitting import Adam, Fit, KeepBest, Muon
 from lossatlas.hashing import fingerprint
 from lossatlas.metrics import count_numbers
-from lossatlas.objectives import CoarseToFine, Objective, Stage
+from lossatlas.objectives import CoarseToFine, Isometric, Objective, Stage
 from lossatlas.pictures import Raster, Source, find_source, parse_size
 from lossatlas.recipes.base import AUTO, require
 from lossatlas.recipes.chart_recipe import DescentRecipe
@@ -158,7 +158,10 @@ def build_fit(config: FitConfig, *, begins: bool = False) -> FitRecipe:
             f"scale_lr is the learning rate of a scale, which chart {config.chart!r} does not train; leave it out"
         )
     config = settle_fit(config, module, kind.list_usual(picture, config), has_scale=has_scale)
+    objective: Objective
     objective, sampled = _build_objective(config, kind, source, picture, base.data)
+    if config.isometry:
+        objective = Isometric(objective, chart, config.isometry)
     lr = require(config.lr)
     factors = {"scale": require(config.scale_lr) * unit / lr} if has_scale else {}
     return FitRecipe(

@@ -14,7 +14,7 @@ import xarray as xr
 
 from lossatlas import schema
 from lossatlas.bounds import check_arguments
-from lossatlas.charts import Chart, RepeatedSlice
+from lossatlas.charts import Chart, CoefficientChart, RepeatedSlice
 from lossatlas.curvatures import CurvatureSettings
 from lossatlas.data import Split, name_splits
 from lossatlas.engine import (
@@ -34,6 +34,7 @@ from lossatlas.pictures import Raster
 from lossatlas.problem import Problem
 from lossatlas.progress import count_towards, show_progress
 from lossatlas.surveying.arrays import Grid
+from lossatlas.surveying.distorting import put_distortion
 from lossatlas.surveying.probe import PROBE
 from lossatlas.surveying.refinement import Refinement
 from lossatlas.surveying.store import SurveyStore, glance_at
@@ -181,6 +182,9 @@ def survey(
             if picture is not None:
                 surveyor.check(store)
                 put_target(store, picture, padding, engine.network.loss)
+            if isinstance(chart, CoefficientChart) and chart.curved:
+                surveyor.check(store)
+                put_distortion(store, chart)
             tell = partial(reporter.progress, "survey", numbers={})
             surveyor.fill(store, refinement=refinement, on_points=count_towards(tell, points * surveyor.evaluations))
     return store.open()

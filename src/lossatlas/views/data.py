@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 import xarray as xr
@@ -34,6 +35,7 @@ from lossatlas.schema import (
     Along,
     Companion,
     Corner,
+    OnChart,
     find_companion,
     is_target,
     list_value_dimensions,
@@ -62,6 +64,8 @@ __all__ = [
     "by_class",
     "by_value",
     "cell_edges",
+    "chart_angles",
+    "chart_map",
     "count_samples",
     "describe_extremes",
     "edges",
@@ -407,6 +411,22 @@ def target_loss(survey: xr.Dataset) -> Field | None:
     return Field(TARGET_LOSS, "requested loss", str(asked.attrs.get("units", "")), "", values)
 
 
+def chart_map(survey: xr.Dataset, name: str) -> Field | None:
+    """Read how the chart distorts weight space, such as its element of area; None where the survey does not say."""
+    found = _over_axes(survey, name)
+    if found is None:
+        return None
+    units = str(found.attrs.get("units", "1"))
+    label = str(found.attrs.get("long_name", say_metric(name)))
+    return Field(name, label, "" if units == "1" else units, "", np.asarray(found.values, dtype=np.float64))
+
+
+def chart_angles(survey: xr.Dataset) -> list[Field]:
+    """Read the angles between each two axes of the chart; empty where the survey does not say or has one axis."""
+    found = (chart_map(survey, OnChart.angle(*pair)) for pair in combinations(axes(survey), 2))
+    return [angle for angle in found if angle is not None]
+
+
 def _over_axes(survey: xr.Dataset, name: str) -> xr.DataArray | None:
     """Select a variable, its dimensions in the order of the axes; None if missing or with other dimensions."""
     order = axes(survey)
@@ -490,7 +510,7 @@ def _meaning(survey: xr.Dataset, name: str) -> tuple[str, str]:
     attrs = survey[name].attrs
     if is_target(name) or name == MEASURED or name.endswith(f"_{DONE}") or find_companion(name, attrs):
         return "", ""
-    if _beside(survey, name):
+    if _beside(survey, name) or name.startswith(OnChart.PREFIX):
         return "", ""
     if "metric" in attrs:
         return str(attrs.get("split", "")), str(attrs["metric"])

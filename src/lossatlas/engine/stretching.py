@@ -1,0 +1,85 @@
+"""The part of a functional that depends on how a chart stretches weight space, and its gradient by the controls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from lossatlas.engine.contracts import Functional
+from lossatlas.errors import BadInput
+
+__all__ = ["add_stretching"]
+
+ENTRIES = 2**24
+"""How many numbers of the controls, or of the vectors along the axes, are worked on at a time."""
+
+
+def add_stretching(functional: Functional, tangents: Tensor, controls: Tensor, into_controls: Tensor) -> float:
+    """Add the gradient of :meth:`Functional.stretching` by the controls (m, n); returns its value.
+
+    The Gram matrices of the vectors along the axes, ``T_q = tangents[q].T @ controls`` (d, n), are those of the
+    controls, mixed, where these are fewer than the Q d vectors, and are formed from the vectors themselves where there
+    are more controls than vectors: the first takes of the order of m^2 n operations, the second Q d m n, so that a step
+    never costs much more than forming its points does.
+
+    Args:
+        functional: whose :meth:`~Functional.stretching` is differentiated.
+        tangents: (Q, m, d), its :attr:`~Functional.tangents`.
+        controls: (m, n), without a gradient.
+        into_controls: (m, n), to which the gradient is added.
+
+    Raises:
+        BadInput: the derivatives are not those of a chart with these controls.
+    """
+    count, mixed, axes = tangents.shape
+    if mixed != len(controls):
+        raise BadInput(
+            f"the derivatives are of a chart with {mixed} controls, and the one that is fitted has {len(controls)}; "
+            "make the objective of the chart that is fitted"
+        )
+    tangents = tangents.to(controls.device, torch.float64)
+    if mixed <= count * axes:
+        return _by_controls(functional, tangents, controls, into_controls)
+    return _by_vectors(functional, tangents, controls, into_controls)
+
+
+def _by_controls(functional: Functional, tangents: Tensor, controls: Tensor, into_controls: Tensor) -> float:
+    """Gram matrices from the scalar products of the controls."""
+    gram = torch.zeros(len(controls), len(controls), dtype=torch.float64, device=controls.device)
+    for columns in _slices(controls, len(controls)):
+        wide = controls[:, columns].double()
+        gram += wide @ wide.T
+    gram.requires_grad_()
+    mixed = (tangents.mT.flatten(0, 1) @ gram).unflatten(0, tangents.shape[::2])
+    value = functional.stretching(mixed @ tangents)
+    (by_gram,) = torch.autograd.grad(value, gram)
+    both = by_gram + by_gram.T
+    for columns in _slices(controls, len(controls)):
+        into_controls[:, columns] += (both @ controls[:, columns].double()).to(into_controls)
+    return float(value.detach())
+
+
+def _by_vectors(functional: Functional, tangents: Tensor, controls: Tensor, into_controls: Tensor) -> float:
+    """Gram matrices from the vectors along the axes, formed slice by slice in the numbers of the controls."""
+    count, _, axes = tangents.shape
+    rows = tangents.mT.flatten(0, 1).to(controls)
+    grams = torch.zeros(count, axes, axes, dtype=torch.float64, device=controls.device)
+    for columns in _slices(controls, len(rows)):
+        vectors = (rows @ controls[:, columns]).unflatten(0, (count, axes))
+        grams += (vectors @ vectors.mT).double()
+    value = functional.stretching(grams.requires_grad_())
+    (by_grams,) = torch.autograd.grad(value, grams)
+    both = (by_grams + by_grams.mT).to(controls)
+    for columns in _slices(controls, len(rows)):
+        vectors = (rows @ controls[:, columns]).unflatten(0, (count, axes))
+        into_controls[:, columns] += (rows.T @ (both @ vectors).flatten(0, 1)).to(into_controls)
+    return float(value.detach())
+
+
+def _slices(controls: Tensor, rows: int) -> Iterator[slice]:
+    """Cut the columns of the controls so that so many rows of a slice stay small."""
+    columns = controls.shape[1]
+    step = max(1, ENTRIES // max(1, rows))
+    return (slice(start, min(start + step, columns)) for start in range(0, columns, step))
