@@ -37,8 +37,8 @@ class Distortion:
     """How a chart with d axes distorts weight space, at each point of a grid (U, V, ...)."""
 
     scale: float
-    """``sqrt(lambda)``: the distance in weight space that a unit of the coordinates covers, in the root mean square over
-    the axes and over the points of the chart's domain."""
+    """``sqrt(lambda)``: the distance in weight space that a unit of the coordinates covers, in the root mean square
+    over the axes and over the points of the chart's domain."""
     within: npt.NDArray[np.bool_]
     """(U, V, ...), the points in the chart's domain, over which lambda is averaged and with which points are compared;
     all where the grid has none of them."""
@@ -46,8 +46,8 @@ class Distortion:
     """(U, V, ...), the element of area (of length for one axis, of volume for three) ``sqrt(det G)`` over
     ``lambda^(d / 2)``; 0 at a singular point."""
     angles: Mapping[tuple[str, str], Reals]
-    """(U, V, ...) by two axes, the angle between them in degrees, from 0 to 180; NaN where the derivatives along the two
-    are parallel or 0."""
+    """(U, V, ...) by two axes, the angle between them in degrees, from 0 to 180; NaN where the derivatives along the
+    two are parallel or 0."""
     separation: Reals
     """(U, V, ...), the least distance in weight space from the point to one far from it, over ``sqrt(lambda)`` times
     their distance in coordinates: 1 for an isometric chart that is flat, near 0 where the chart folds onto itself; NaN
@@ -73,9 +73,9 @@ def measure_distortion(chart: Chart, grid: Mapping[str, npt.NDArray[np.float64]]
     """Measure how a chart distorts weight space, in float64, without evaluating a network.
 
     G = D^T K D (d, d) is the first fundamental form, with the derivatives D (m, d) of the coefficients and the Gram
-    matrix K (m, m) of the controls; lambda is the mean of ``tr G / d``. Distances are Euclidean in weight space, between
-    points that K embeds isometrically in at most m dimensions. Where the grid has more than 4,000 points in the domain,
-    or where comparisons would take many seconds, points are compared with an even sample of them, and
+    matrix K (m, m) of the controls; lambda is the mean of ``tr G / d``. Distances are Euclidean in weight space,
+    between points that K embeds isometrically in at most m dimensions. Where the grid has more than 4,000 points in the
+    domain, or where comparisons would take many seconds, points are compared with an even sample of them, and
     :attr:`Distortion.partners` says how many.
 
     Args:
@@ -106,7 +106,10 @@ def measure_distortion(chart: Chart, grid: Mapping[str, npt.NDArray[np.float64]]
         within = torch.ones_like(within)
     controls = chart.controls()
     middle, centred = _find_middle(chart, coords[within], len(controls))
-    embedding = _embed(form_gram(controls, centred=centred))
+    gram = form_gram(controls, centred=centred)
+    if not gram.isfinite().all():
+        raise BadInput("the controls of the chart are not finite, so that its distortion is not known; fit it again")
+    embedding = _embed(gram)
     grams = torch.cat([_form_first(chart, part, embedding) for part in _parts(coords, len(embedding) * axes)])
     square = float(grams[within].diagonal(dim1=1, dim2=2).mean())
     if not square > 0:
@@ -172,7 +175,7 @@ def _form_first(chart: CoefficientChart, coords: Tensor, embedding: Tensor) -> T
     if not found.isfinite().all():
         raise BadInput(
             f"{type(chart).__name__} has no finite derivatives on this grid, so that its distortion is not known; "
-            "expected a chart whose coordinates vary continuously, and finite controls"
+            "expected a chart whose coordinates vary continuously"
         )
     return found
 

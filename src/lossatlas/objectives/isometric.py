@@ -121,8 +121,8 @@ class _IsometricPoints(SampledPoints):
     def stretching(self, grams: Tensor) -> Tensor:
         axes = grams.shape[-1]
         mean = grams.diagonal(dim1=1, dim2=2).sum(dim=1).mean() / axes
-        # A chart that is a single point has G = 0 everywhere: its term is d, and it has no gradient.
-        scaled = grams / mean.clamp(min=torch.finfo(grams.dtype).tiny)
+        # A chart that is a single point has G = 0 everywhere: its term is d, whose gradient by the controls is 0.
+        scaled = grams / torch.where(mean > 0, mean, 1.0)
         term = (scaled - torch.eye(axes).to(grams)).square().sum(dim=(1, 2)).mean()
         self._isometry = float(term.detach())
         return self._weight * term

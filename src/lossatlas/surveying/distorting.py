@@ -51,7 +51,7 @@ def _list_variables(found: Distortion, axes: int) -> Iterator[tuple[str, Reals, 
             "long_name": f"relative {element} element",
             "units": "1",
             "scale": found.scale,
-            "description": f"{element} in weight space over that of an isometric chart of the same mean square stretch",
+            "description": f"{element} in weight space, over that of an isometric chart of equal mean square stretch",
         },
     )
     for (axis, other), angles in found.angles.items():
@@ -61,8 +61,8 @@ def _list_variables(found: Distortion, axes: int) -> Iterator[tuple[str, Reals, 
             {
                 "long_name": f"angle between {axis} and {other}",
                 "units": "degree",
-                "description": "angle in weight space between the derivatives of the chart; 90 without shear, NaN where "
-                "they are parallel or zero",
+                "description": "angle in weight space between the derivatives of the chart; 90 without shear, NaN "
+                "where they are parallel or zero",
             },
         )
     yield (

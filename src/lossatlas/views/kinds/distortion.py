@@ -42,9 +42,9 @@ class Distortion(SurveyView):
 
     needs = "one axis or two, of a curved chart whose distortion was measured"
     caption = (
-        "How the chart distorts weight space: the loss over the grid of the picture, the element of area relative to an "
-        "isometric chart, the angle between the axes, and the smallest separation of each cell from cells far from it "
-        "(1 on a flat chart, near 0 where it folds onto itself)."
+        "How the chart distorts weight space: the loss over the grid of the picture, the element of area relative to "
+        "an isometric chart, the angle between the axes, and the smallest separation of each cell from cells far from "
+        "it (1 on a flat chart, near 0 where it folds onto itself)."
     )
     rank = 45
     heeds = COLOURED
