@@ -101,7 +101,7 @@ def measure_distortion(chart: Chart, grid: Mapping[str, npt.NDArray[np.float64]]
     sides = [torch.as_tensor(np.asarray(values, dtype=np.float64)) for values in grid.values()]
     shape, axes = tuple(len(side) for side in sides), len(sides)
     coords = torch.cartesian_prod(*sides).view(-1, axes)
-    within = torch.cat([chart.is_within(part).cpu() for part in coords.split(ENTRIES)])
+    within = torch.cat([chart.is_within(part).cpu() for part in _parts(coords, 1)])
     if not within.any():
         within = torch.ones_like(within)
     controls = chart.controls()
@@ -136,7 +136,7 @@ def measure_distortion(chart: Chart, grid: Mapping[str, npt.NDArray[np.float64]]
 
 def _parts(coords: Tensor, each: int) -> tuple[Tensor, ...]:
     """Cut points so that few numbers are held at a time, of which each point takes so many."""
-    return coords.split(max(1, ENTRIES // max(1, each)))
+    return torch.split(coords, max(1, ENTRIES // max(1, each)))
 
 
 def _find_device(chart: CoefficientChart) -> torch.device:
@@ -197,7 +197,8 @@ def _embed(gram: Tensor) -> Tensor:
     """Vectors (m, r) whose Gram matrix is the given one (m, m), in as few dimensions as rounding leaves."""
     squares, vectors = torch.linalg.eigh(gram)
     kept = squares > squares[-1] * len(gram) * torch.finfo(gram.dtype).eps
-    return vectors[:, kept] * squares[kept].sqrt()
+    embedded: Tensor = vectors[:, kept] * squares[kept].sqrt()
+    return embedded
 
 
 def _choose_partners(within: Tensor, points: int, rank: int) -> Tensor:

@@ -52,7 +52,7 @@ def _by_controls(functional: Functional, tangents: Tensor, controls: Tensor, int
         wide = controls[:, columns].double()
         gram += wide @ wide.T
     gram.requires_grad_()
-    mixed = (tangents.mT.flatten(0, 1) @ gram).unflatten(0, tangents.shape[::2])
+    mixed = (tangents.mT.flatten(0, 1) @ gram).view_as(tangents.mT)
     value = functional.stretching(mixed @ tangents)
     (by_gram,) = torch.autograd.grad(value, gram)
     both = by_gram + by_gram.T
@@ -67,13 +67,13 @@ def _by_vectors(functional: Functional, tangents: Tensor, controls: Tensor, into
     rows = tangents.mT.flatten(0, 1).to(controls)
     grams = torch.zeros(count, axes, axes, dtype=torch.float64, device=controls.device)
     for columns in _slices(controls, len(rows)):
-        vectors = (rows @ controls[:, columns]).unflatten(0, (count, axes))
+        vectors = (rows @ controls[:, columns]).view(count, axes, -1)
         grams += (vectors @ vectors.mT).double()
     value = functional.stretching(grams.requires_grad_())
     (by_grams,) = torch.autograd.grad(value, grams)
     both = (by_grams + by_grams.mT).to(controls)
     for columns in _slices(controls, len(rows)):
-        vectors = (rows @ controls[:, columns]).unflatten(0, (count, axes))
+        vectors = (rows @ controls[:, columns]).view(count, axes, -1)
         into_controls[:, columns] += (rows.T @ (both @ vectors).flatten(0, 1)).to(into_controls)
     return float(value.detach())
 

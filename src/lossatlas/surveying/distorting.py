@@ -74,8 +74,8 @@ def _list_variables(found: Distortion, axes: int) -> Iterator[tuple[str, Reals, 
             "far": found.far,
             "partners": found.partners,
             "out_of": int(found.within.sum()),
-            "description": "least distance in weight space from a point far away, over what it is on an isometric chart "
-            "that is flat; near 0 the chart folds onto itself",
+            "description": "least distance in weight space from a point far away, over that on an isometric, flat "
+            "chart; near 0 the chart folds onto itself",
         },
     )
     for k, name in enumerate(OnChart.PRINCIPAL):
