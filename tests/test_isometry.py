@@ -93,9 +93,9 @@ class _Nothing(la.SampledPoints):
 
 
 class TestTheTerm:
-    @pytest.mark.parametrize("controls", ["3", "4x5", "6x7"])
+    @pytest.mark.parametrize("controls", ["3", "4x5", "6x7", "9"])
     def test_value_and_gradient_are_those_of_the_formula(self, module: nn.Module, controls: str) -> None:
-        """With fewer controls than vectors along the axes, and with more: 12 points have 24."""
+        """With fewer controls than vectors along the axes, and with more: 12 points have 24; and with sparse ones."""
         chart = bent(module, controls)
         plain, sampled = pull(module, chart, pattern())
         found, points = pull(module, chart, la.Isometric(pattern(), chart, 0.7))
@@ -116,7 +116,7 @@ class TestTheTerm:
         torch.testing.assert_close(found.controls[1:], plain.controls[1:] + gradient, rtol=1e-9, atol=1e-10)
 
     def test_slices_make_no_difference(self, module: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
-        for controls in ("4", "6"):
+        for controls in ("4", "6", "9"):
             chart = bent(module, controls)
             whole, _ = pull(module, chart, la.Isometric(pattern(), chart, 1.0))
             with monkeypatch.context() as patched:

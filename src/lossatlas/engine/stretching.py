@@ -15,14 +15,17 @@ __all__ = ["add_stretching"]
 ENTRIES = 2**24
 """How many numbers of the controls, or of the vectors along the axes, are worked on at a time."""
 
+SPARSE = 0.125
+"""Below which share of numbers that are not zero a matrix is multiplied as a sparse one: those of splines are."""
+
 
 def add_stretching(functional: Functional, tangents: Tensor, controls: Tensor, into_controls: Tensor) -> float:
     """Add the gradient of :meth:`Functional.stretching` by the controls (m, n); returns its value.
 
     The Gram matrices of the vectors along the axes, ``T_q = tangents[q].T @ controls`` (d, n), are those of the
     controls, mixed, where these are fewer than the Q d vectors, and are formed from the vectors themselves where there
-    are more controls than vectors: the first takes of the order of m^2 n operations, the second Q d m n, so that a step
-    never costs much more than forming its points does.
+    are more controls than vectors. The first takes of the order of m^2 n operations; the second Q d m n, or Q d n times
+    the controls that a point depends on where these are few, so that neither takes much more than forming the points.
 
     Args:
         functional: whose :meth:`~Functional.stretching` is differentiated.
@@ -65,17 +68,24 @@ def _by_vectors(functional: Functional, tangents: Tensor, controls: Tensor, into
     """Gram matrices from the vectors along the axes, formed slice by slice in the numbers of the controls."""
     count, _, axes = tangents.shape
     rows = tangents.mT.flatten(0, 1).to(controls)
+    mix, fold = (_as_factor(each) for each in (rows, rows.T))
     grams = torch.zeros(count, axes, axes, dtype=torch.float64, device=controls.device)
     for columns in _slices(controls, len(rows)):
-        vectors = (rows @ controls[:, columns]).view(count, axes, -1)
+        vectors = (mix @ controls[:, columns]).view(count, axes, -1)
         grams += (vectors @ vectors.mT).double()
     value = functional.stretching(grams.requires_grad_())
     (by_grams,) = torch.autograd.grad(value, grams)
     both = (by_grams + by_grams.mT).to(controls)
     for columns in _slices(controls, len(rows)):
-        vectors = (rows @ controls[:, columns]).view(count, axes, -1)
-        into_controls[:, columns] += (rows.T @ (both @ vectors).flatten(0, 1)).to(into_controls)
+        vectors = (mix @ controls[:, columns]).view(count, axes, -1)
+        into_controls[:, columns] += (fold @ (both @ vectors).flatten(0, 1)).to(into_controls)
     return float(value.detach())
+
+
+def _as_factor(matrix: Tensor) -> Tensor:
+    """The matrix, sparse where that makes products with it faster; GPUs multiply dense ones, bit for bit alike."""
+    few = matrix.count_nonzero() < SPARSE * matrix.numel()
+    return matrix.to_sparse() if matrix.device.type == "cpu" and few else matrix
 
 
 def _slices(controls: Tensor, rows: int) -> Iterator[slice]:
