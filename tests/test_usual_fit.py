@@ -52,6 +52,13 @@ def test_only_boundaries_is_a_share_of_one() -> None:
     assert build_fit(config).config == config
 
 
+def test_cells_can_be_sampled_alike() -> None:
+    recipe = build_fit(FitConfig(**MLP, pattern="skull", size="24", coarse=(), boundary_only=False, cells=10**6))
+    assert recipe.config.boundary_share is None
+    assert recipe.sampled.all()
+    assert build_fit(recipe.config).config == recipe.config
+
+
 def test_a_chart_without_a_scale_has_no_rate_of_it() -> None:
     config = build_fit(FitConfig(**MLP, chart="spline", size="8")).config
     assert config.scale_lr is None
@@ -80,6 +87,7 @@ def test_the_record_has_numbers_and_the_same_command_resumes(tmp_path: Path) -> 
         ({"shares": (0.5, -0.5, 1.0)}, "expected positive shares"),
         ({"boundary_share": 1.5}, r"a number in \[0, 1\]"),
         ({"boundary_share": 0.5, "boundary_only": True}, "give one of the two"),
+        ({"boundary_share": 0.5, "boundary_only": False}, "leaves it to chance"),
         ({"pattern": "members:4", "boundary_share": 0.5}, "does not have low and high cells"),
     ],
 )

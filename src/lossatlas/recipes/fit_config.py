@@ -85,8 +85,9 @@ class SamplingConfig(FittedConfig):
     boundary_share: Share | None = None
     """Fraction of the sampled cells that have another class in their 3x3 neighbourhood; by default the fraction of the
     picture's low cells that have one, or of its high cells where that is larger."""
-    boundary_only: bool = False
-    """Sample only cells that have another class in their 3x3 neighbourhood, a --boundary_share of 1."""
+    boundary_only: bool | None = None
+    """Sample only cells that have another class in their 3x3 neighbourhood, a --boundary_share of 1, or no cell more
+    often than another."""
     coarse: tuple[float, ...] | None = None
     """Coarser sizes that are fitted first, as fractions of the size; with none the fit begins at full size. By default
     0.3 and 0.6, and 0.25 and 0.5 for networks with convolutions."""
@@ -129,8 +130,9 @@ class FitConfig(MetricsConfig, SamplingConfig, PictureConfig):
         super().__post_init__()
         if self.padding < 0:
             raise BadInput(f"padding is {self.padding}; expected 0 or more cells")
-        if self.boundary_only and self.boundary_share not in (None, 1.0):
-            raise BadInput(f"boundary_only is a boundary_share of 1, not {self.boundary_share:g}; give one of the two")
+        if self.boundary_share not in (None, 1.0) and self.boundary_only is not None:
+            only = "is a boundary_share of 1" if self.boundary_only else "leaves it to chance"
+            raise BadInput(f"boundary_only {only} and boundary_share is {self.boundary_share:g}; give one of the two")
         if self.shares is not None and not all(share > 0 for share in self.shares):
             raise BadInput(f"shares is {spell_list(self.shares)}; expected positive shares of the budget")
         if self.shares is not None and self.coarse is not None and len(self.shares) != len(self.coarse) + 1:

@@ -29,7 +29,9 @@ class _Mask(PictureKind[Picture]):
     has_gap = True
 
     def list_usual(self, picture: Picture, config: FitConfig) -> Mapping[str, Any]:
-        return {"boundary_share": 1.0 if config.boundary_only else picture.boundary_share}
+        if config.boundary_only is None:
+            return {"boundary_share": picture.boundary_share}
+        return {"boundary_share": 1.0} if config.boundary_only else {}
 
     def build_objective(self, picture: Picture, config: FitConfig) -> tuple[Objective, npt.NDArray[np.bool_]]:
         clip = CLIPS[config.clip](config.threshold)
