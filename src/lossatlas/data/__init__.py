@@ -1,6 +1,6 @@
 """Data: named sets of examples."""
 
-from lossatlas.data.augmentation import AUGMENTATIONS, Augmentation, augment_batch
+from lossatlas.data.augmentation import AUGMENTATIONS, Augmentation, augment_batch, has_images
 from lossatlas.data.batches import Batches
 from lossatlas.data.dataset import Dataset
 from lossatlas.data.load import find_data_options, load_data
@@ -24,6 +24,7 @@ __all__ = [
     "count_examples",
     "cut_parts",
     "find_data_options",
+    "has_images",
     "load_data",
     "name_splits",
     "take_rows",

@@ -13,7 +13,7 @@ from lossatlas.errors import BadInput
 from lossatlas.registry import Registry
 from lossatlas.types import Batch
 
-__all__ = ["AUGMENTATIONS", "Augmentation", "augment_batch"]
+__all__ = ["AUGMENTATIONS", "Augmentation", "augment_batch", "has_images"]
 
 
 class Augmentation(NamedOptions, ABC):
@@ -43,11 +43,17 @@ def augment_batch(batch: Batch, augmentations: Sequence[Augmentation], generator
     """
     if not augmentations:
         return batch
-    pair = isinstance(batch, tuple | list) and len(batch) == 2 and isinstance(batch[0], Tensor)
-    if not pair or batch[0].ndim != 4 or not batch[0].is_floating_point():
+    if not has_images(batch):
+        pair = isinstance(batch, tuple | list) and len(batch) == 2 and isinstance(batch[0], Tensor)
         found = f"inputs of shape {tuple(batch[0].shape)} and {batch[0].dtype}" if pair else type(batch).__name__
         raise BadInput(f"augmentation needs pairs (images (B, C, H, W) of floats, targets); got {found}; leave it out")
     images = batch[0]
     for augmentation in augmentations:
         images = augmentation(images, generator)
     return images, batch[1]
+
+
+def has_images(batch: Batch) -> bool:
+    """Whether a batch is a pair of images (B, C, H, W), in floating-point numbers, and targets."""
+    pair = isinstance(batch, tuple | list) and len(batch) == 2 and isinstance(batch[0], Tensor)
+    return pair and batch[0].ndim == 4 and batch[0].is_floating_point()

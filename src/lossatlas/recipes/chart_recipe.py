@@ -184,7 +184,7 @@ class DescentRecipe(ChartRecipe[D]):
         config = self.config
         options = check_options("schedule", config.schedule, config.schedule_options)
         made = {
-            "augment": [AUGMENTATIONS[name]() for name in config.augment],
+            "augment": [AUGMENTATIONS[name]() for name in config.augment or ()],
             "budget": Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
             "schedule": SCHEDULES[config.schedule](**options),
         }

@@ -157,7 +157,7 @@ def build_fit(config: FitConfig, *, begins: bool = False) -> FitRecipe:
         raise BadInput(
             f"scale_lr is the learning rate of a scale, which chart {config.chart!r} does not train; leave it out"
         )
-    config = settle_fit(config, module, kind.list_usual(picture, config), has_scale=has_scale)
+    config = settle_fit(config, module, kind.list_usual(picture, config, base.data), has_scale=has_scale)
     objective: Objective
     objective, sampled = _build_objective(config, kind, source, picture, base.data)
     if config.isometry:

@@ -18,6 +18,7 @@ PRESETS: Registry[dict[str, Any]] = Registry("preset", "lossatlas.recipes.preset
 
 DECIDED = (
     "examples",
+    "augment",
     "optimizer",
     "cells",
     "batch_size",
@@ -98,6 +99,9 @@ class SamplingConfig(FittedConfig):
     scale_lr: Positive | None = None
     """Learning rate of the scale, in its unit; by default that of all other parameters, and four times that for
     networks with convolutions."""
+    augment: tuple[str, ...] | None = None  # type: ignore[assignment]
+    """Augmentations of the training images (see `lossatlas info`), such as crop flip; by default noise where each cell
+    has a loss of its own (grey:FILE, colour:FILE), and none elsewhere."""
     optimizer: Literal["adam", "muon"] | None = None
     """Optimiser of the chart: adam, or muon, whose updates of weight matrices are orthogonal, with adam for the rest;
     by default adam, and muon for networks with convolutions."""

@@ -90,9 +90,9 @@ class PictureKind(ABC, Generic[R]):
         """List what users should know of a settled picture and the data."""
         return ()
 
-    def list_usual(self, picture: R, config: FitConfig) -> Mapping[str, Any]:
-        """List the values that follow from the picture of settings that are left open, by name."""
-        return {}
+    def list_usual(self, picture: R, config: FitConfig, data: Dataset) -> Mapping[str, Any]:
+        """List the values that follow from the picture and the data of settings that are left open, by name."""
+        return {"augment": ()}
 
     @abstractmethod
     def build_objective(self, picture: R, config: FitConfig) -> tuple[Objective, npt.NDArray[np.bool_]]:

@@ -27,6 +27,7 @@ from lossatlas.recipes.base import require
 from lossatlas.recipes.fit_config import FitConfig
 from lossatlas.recipes.options import check_options
 from lossatlas.recipes.picture_kind import PictureKind, Reals
+from lossatlas.recipes.picture_kinds._losses import list_usual_noise
 from lossatlas.schema import CHANNELS, GROUP_LOSS
 
 __all__ = ["COLOUR"]
@@ -62,6 +63,9 @@ class _Colour(PictureKind[ColourPicture]):
                 f"{'belongs' if one else 'belong'} to no colour"
             )
         return notes
+
+    def list_usual(self, picture: ColourPicture, config: FitConfig, data: Dataset) -> Mapping[str, Any]:
+        return list_usual_noise(data)
 
     def build_objective(self, picture: ColourPicture, config: FitConfig) -> tuple[Objective, npt.NDArray[np.bool_]]:
         made = ColourLevels(picture, cells=require(config.cells))

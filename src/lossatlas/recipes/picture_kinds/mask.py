@@ -9,6 +9,7 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
+from lossatlas.data import Dataset
 from lossatlas.objectives import CLIPS, Objective, Pattern
 from lossatlas.pictures import Picture, score_accuracy, score_loss
 from lossatlas.recipes.base import require
@@ -28,10 +29,9 @@ class _Mask(PictureKind[Picture]):
     words = "a mask"
     has_gap = True
 
-    def list_usual(self, picture: Picture, config: FitConfig) -> Mapping[str, Any]:
-        if config.boundary_only is None:
-            return {"boundary_share": picture.boundary_share}
-        return {"boundary_share": 1.0} if config.boundary_only else {}
+    def list_usual(self, picture: Picture, config: FitConfig, data: Dataset) -> Mapping[str, Any]:
+        shares = {None: picture.boundary_share, True: 1.0, False: None}
+        return {**super().list_usual(picture, config, data), "boundary_share": shares[config.boundary_only]}
 
     def build_objective(self, picture: Picture, config: FitConfig) -> tuple[Objective, npt.NDArray[np.bool_]]:
         clip = CLIPS[config.clip](config.threshold)
