@@ -99,7 +99,13 @@ def _name(picture: str, count: int, seed: int, budget: str) -> str:
 
 
 def _configure(scale: str, picture: str, side: int | None, seed: int, budget: Mapping[str, Any]) -> FitConfig:
-    """Configure a fit that samples all cells: a chart with a vector for each would leave the others as they start."""
+    """Configure a fit that samples all cells: a chart with a vector for each would leave the others as they start.
+
+    All charts have the default learning rate. In trials on digits at this size (700 steps, one seed) twice the rate
+    took the gap of the skull from .79 to .85 on a plane, from .949 to .950 on 9 x 9 controls and from .92 to .90 on the
+    finest net, and that of a random mask from .28 to .16 on a plane and from .86 to .90 on 9 x 9. In 300 steps at
+    12 x 12 the default was within .06 of the best of four rates (2.5e-3 to 2e-2) on every chart.
+    """
     settings: dict[str, Any] = {
         "pattern": picture, "size": str(CELLS), "seed": seed, "padding": 1, "splits": ("test",), "boundary_only": False,
         **budget,
@@ -143,7 +149,9 @@ def _explain(runs: Mapping[str, Run]) -> str:
         f"Each case is fitted at equal effort ({steps:,} steps) and for equal time ({seconds:g} s of fitting), by a "
         "fit of its own: where the learning rate falls over the budget, a look at a longer fit after those seconds "
         "would find it unfinished. Steps of larger charts take longer, since the optimiser works on all vectors; "
-        "seconds are those of the machine, with what else it did."
+        "seconds are those of the machine, with what else it did. All charts have one learning "
+        "rate: in short trials at scale small twice as much drew the skull better on a plane and a random mask worse "
+        "there, and the skull worse on the finest net."
     )
 
 
