@@ -13,7 +13,7 @@ import lossatlas as la
 from lossatlas.charts import distortion
 from lossatlas.errors import BadInput
 from lossatlas.schema import OnChart
-from lossatlas.surveying.distorting import describe_distortion, summarise_distortion
+from lossatlas.surveying.distorting import describe_distortion, select_domain, summarise_distortion
 from lossatlas.views import data, draw
 
 GRID = {"u": np.linspace(-1, 1, 9), "v": np.linspace(-0.8, 0.8, 7)}
@@ -195,6 +195,13 @@ class TestSurveys:
         inside = found[OnChart.AREA].values[1:-1, 1:-1]
         assert numbers["area_element_ratio"] == pytest.approx(inside.max() / inside.min())
         assert numbers["axis_angle_smallest"] <= numbers["axis_angle_largest"]
+        wide = {axis: np.concatenate([[-1.5], at, [1.5]]) for axis, at in GRID.items()}
+        chart = la.Spline(self.spline(2).vectors.detach(), (4, 4), (2, 2), extent=(1.0, 0.8))
+        padded = self.survey(problem, chart, wide)
+        within = summarise_distortion(padded, select_domain(chart, wide))
+        assert within["area_element_ratio"] < summarise_distortion(padded)["area_element_ratio"]
+        area = padded[OnChart.AREA].values[1:-1, 1:-1]
+        assert within["area_element_ratio"] == pytest.approx(area.max() / area.min())
         flat = {"area_element_smallest": 0.9, "area_element_largest": 1.1, "area_element_ratio": 1.2}
         flat |= {"axis_angle_smallest": 85.0, "axis_angle_largest": 95.0, "separation_smallest": 0.7}
         assert describe_distortion(flat) == ""

@@ -36,7 +36,7 @@ from lossatlas.rundir import CHART, SUMMARY, SURVEY, RunDirectory
 from lossatlas.studies import histogram_weights
 from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.arrays import TILED, shape_tile
-from lossatlas.surveying.distorting import put_distortion, summarise_distortion
+from lossatlas.surveying.distorting import put_distortion, select_domain, summarise_distortion
 from lossatlas.surveying.growth import merge_grid
 from lossatlas.surveying.probe import PROBE
 from lossatlas.surveying.store import has_description
@@ -233,9 +233,10 @@ def _summary(recipe: SurveyRecipe, survey: xr.Dataset, seconds: float) -> dict[s
         found |= _spread(survey)
     if schema.MEASURED in survey:
         found["points_evaluated"] = int(survey[schema.MEASURED].sum())
+    if isinstance(recipe.chart, CoefficientChart) and recipe.chart.curved:
+        found |= summarise_distortion(survey, select_domain(recipe.chart, recipe.grid))
     return {
         **found,
-        **summarise_distortion(survey),
         **{f"{split}{SURFACE}": dict(numbers) for split, numbers in measure_survey(survey).items()},
         "parameters": recipe.space.size,
         "seconds": seconds,

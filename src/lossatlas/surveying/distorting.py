@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 import xarray as xr
 
 from lossatlas.charts import CoefficientChart, Distortion, measure_distortion
 from lossatlas.schema import OnChart
+from lossatlas.surveying.arrays import Grid
 from lossatlas.surveying.store import SurveyStore
 
-__all__ = ["describe_distortion", "put_distortion", "summarise_distortion"]
+__all__ = ["describe_distortion", "put_distortion", "select_domain", "summarise_distortion"]
 
 Reals = npt.NDArray[np.float64]
 
@@ -117,6 +119,13 @@ def summarise_distortion(survey: xr.Dataset, crop: Callable[[Any], Any] = np.asa
         numbers["axis_angle_largest"] = float(known.max()) if known.size else None
     separation = _select_finite(crop(survey[OnChart.SEPARATION].values))
     return {**numbers, "separation_smallest": float(separation.min()) if separation.size else None}
+
+
+def select_domain(chart: CoefficientChart, grid: Grid) -> Callable[[Reals], Reals]:
+    """Make a function that selects the values at the points of a grid in a chart's domain; at all, if none is in it."""
+    coords = torch.cartesian_prod(*map(torch.as_tensor, grid.values())).view(-1, len(grid))
+    within = chart.is_within(coords).cpu().numpy().reshape([len(axis) for axis in grid.values()])
+    return lambda values: values[within] if within.any() else values.ravel()
 
 
 def describe_distortion(numbers: Mapping[str, Any]) -> str:
