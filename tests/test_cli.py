@@ -429,7 +429,10 @@ class TestBadInput:
             (["--augment=rotate"], "'rotate' is not an augmentation"),
             (["--augment=crop", "--pattern=text:la", "--model=nowhere:net"], "cannot import 'nowhere'"),
             (["--chart=plain"], "'plain' is not a chart; did you mean 'plane'?"),
-            (["--chart=simplex"], "chart 'simplex' cannot be fitted; choose corners or plane"),
+            (
+                ["--chart=simplex"],
+                "chart 'simplex' cannot be fitted; choose bezier_surface or corners or plane or spline",
+            ),
             (["--origin_at=top"], "--origin_at is 'top'; expected centre or corner"),
             (["--origin_at=center"], "did you mean 'centre'?"),
             (["--steps=1.5"], "--steps: 1.5 is not a whole number"),

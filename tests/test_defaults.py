@@ -150,7 +150,7 @@ class TestStatistics:
 
     def test_all_kinds_of_charts_have_said_what_they_lie_on(self) -> None:
         joining = {name for name in CHARTS if CHARTS[name].joins_networks}
-        assert {*CHARTS} - joining == {"plane", "corners", "slice", "repeated_slice"}
+        assert {*CHARTS} - joining == {"plane", "corners", "slice", "repeated_slice", "bezier_surface", "spline"}
 
     @pytest.mark.parametrize(("buffers", "record"), [(None, "batch"), (la.FrozenStatistics(), "frozen")])
     def test_a_fitted_plane_keeps_those_of_its_fit(self, buffers: Any, record: str, tmp_path: Path) -> None:

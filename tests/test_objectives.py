@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -27,11 +28,14 @@ def picture() -> la.Picture:
 
 class TestPattern:
     def test_equation_3(self) -> None:
-        sampled = la.Pattern(picture(), cells=4).sample(seed=0, step=0, progress=0.0, running={})
         losses = torch.rand(8, 5, dtype=torch.float64) * 6
         low, high = losses[:4], losses[4:]
-        expected = low.mean() - high.clamp(max=2.5).mean()
-        torch.testing.assert_close(sampled.value(None, losses, alike(losses), slice(0, 8)), expected)
+        bounded = high.clamp(max=2.5)
+        for clip, climbed in ((la.ClipPerExample(), bounded), (None, (bounded + 0.01).log())):
+            objective = la.Pattern(picture(), cells=4, clip=clip)
+            sampled = objective.sample(seed=0, step=0, progress=0.0, running={})
+            found = sampled.value(None, losses, alike(losses), slice(0, 8))
+            torch.testing.assert_close(found, low.mean() - climbed.mean())
 
     def test_shares_of_any_chunks_add_up(self) -> None:
         sampled = la.Pattern(picture(), cells=4, clip=la.ClipPerCell(1.0)).sample(
@@ -121,6 +125,22 @@ class TestLevels:
 
 class TestClips:
     losses = torch.tensor([[0.0, 6.0], [1.0, 2.0]])
+
+    def test_logarithms_grow_up_to_the_threshold(self) -> None:
+        losses = torch.tensor([[0.0, 1.0], [2.5, 90.0]], requires_grad=True)
+        found = la.ClipLogarithm(2.5).mean(losses, alike(losses))
+        expected = [(math.log(0.01) + math.log(1.01)) / 2, math.log(2.51)]
+        assert found.tolist() == pytest.approx(expected)
+        found.sum().backward()
+        # A loss of zero is where the gradient is largest, not where it vanishes with the network's.
+        assert losses.grad is not None
+        assert losses.grad[0].tolist() == pytest.approx([50.0, 0.5 / 1.01])
+        assert losses.grad[1, 1] == 0
+
+    def test_logarithms_of_losses_below_zero_are_bounded(self) -> None:
+        assert la.ClipLogarithm(1.0).mean(torch.tensor([[-3.0]]), torch.ones(1)).item() == pytest.approx(
+            math.log(1 / 250)
+        )
 
     def test_per_example(self) -> None:
         assert la.ClipPerExample(2.5).mean(self.losses, alike(self.losses)).tolist() == [1.25, 1.5]

@@ -100,6 +100,7 @@ from .models.families.vgg import VGG as VGG
 from .models.families.wrn import WRN as WRN
 from .objectives import (
     ArcLength as ArcLength,
+    ClipLogarithm as ClipLogarithm,
     ClipPerCell as ClipPerCell,
     ClipPerExample as ClipPerExample,
     CoarseToFine as CoarseToFine,

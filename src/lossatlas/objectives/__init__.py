@@ -3,7 +3,7 @@
 from lossatlas.objectives.along.arclength import ArcLength
 from lossatlas.objectives.along.max import Maximum
 from lossatlas.objectives.along.uniform import Uniform
-from lossatlas.objectives.clips import CLIPS, Clip, ClipPerCell, ClipPerExample
+from lossatlas.objectives.clips import CLIPS, Clip, ClipLogarithm, ClipPerCell, ClipPerExample
 from lossatlas.objectives.coarse_to_fine import CoarseToFine, Stage
 from lossatlas.objectives.colours import ColourLevels
 from lossatlas.objectives.decorrelated import Decorrelated
@@ -20,6 +20,7 @@ __all__ = [
     "CURVE_OBJECTIVES",
     "ArcLength",
     "Clip",
+    "ClipLogarithm",
     "ClipPerCell",
     "ClipPerExample",
     "CoarseToFine",

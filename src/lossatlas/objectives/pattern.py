@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lossatlas.engine import StreamingMetric
 from lossatlas.errors import BadInput
-from lossatlas.objectives.clips import Clip, ClipPerExample
+from lossatlas.objectives.clips import Clip, ClipLogarithm
 from lossatlas.objectives.objective import SampledPoints, SingleStage
 from lossatlas.objectives.scoring import Scoring, correlate_log_loss, pick_points
 from lossatlas.pictures import Picture
@@ -21,14 +21,16 @@ __all__ = ["Pattern"]
 
 
 class Pattern(SingleStage):
-    """The mean loss over random low cells minus the clipped mean loss over random high cells.
+    """The mean loss over random low cells minus that over random high cells, of which the clip says how it counts.
 
-    Equation 3 of Skorokhodov & Burtsev 2019 (arXiv 1910.03867), with the sign of an objective to be minimised.
+    With :class:`ClipPerCell` it is equation 3 of Skorokhodov & Burtsev 2019 (arXiv 1910.03867), with the sign of an
+    objective to be minimised. By default the logarithms of losses in high cells are to be large, as in
+    :class:`ClipLogarithm`, which draws what a gradient of losses cannot.
 
     Args:
         picture: the picture that the loss landscape is to show.
         cells: how many low and how many high cells a step samples, without replacement; all where there are fewer.
-        clip: the upper bound on the losses of high cells.
+        clip: the upper bound on the losses of high cells, and how they count below it.
         boundary_only: whether to sample only cells with a cell of another class in their 3x3 neighbourhood, between
             which the network interpolates. A class without such cells is sampled everywhere.
         boundary_share: the fraction of each class's sampled cells that are such cells, as far as it has so many; the
@@ -56,7 +58,7 @@ class Pattern(SingleStage):
         boundary_share: float | None = None,
     ) -> None:
         self.picture = picture
-        self.clip = clip if clip is not None else ClipPerExample()
+        self.clip = clip if clip is not None else ClipLogarithm()
         self.per_example = self.clip.per_example
         self.axes = picture.axes
         if cells < 1:

@@ -73,8 +73,9 @@ class SamplingConfig(FittedConfig):
     cells: Count | None = None
     """Number of low cells and number of high cells sampled per step, or of members; by default 32, and 16 for networks
     with convolutions."""
-    clip: str = "example"
-    """Clip the loss of high cells per example or per cell."""
+    clip: str = "log"
+    """What is to be large in high cells, up to --threshold: the logarithm of the loss of each example (log), the loss
+    itself (example), or its mean over the batch (cell)."""
     threshold: Positive = 2.5
     """Loss at which high cells are clipped."""
     decorrelation: NotNegative = 0.0

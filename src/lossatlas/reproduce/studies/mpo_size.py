@@ -35,7 +35,7 @@ class _Sizes(Study):
     @staticmethod
     def _small(picture: str, size: int) -> FitConfig:
         """A budget in steps, equal for all sizes: what is compared is how far a given effort goes."""
-        shared: dict[str, Any] = {"steps": 800, "padding": 2, "examples": "2000"}
+        shared: dict[str, Any] = {"steps": 800, "clip": "example", "padding": 2, "examples": "2000"}
         return FitConfig(pattern=picture, size=str(size), boundary_only=picture == "skull", **shared)
 
     def results(self, runs: Mapping[str, Run], out: Path) -> str:
