@@ -197,6 +197,17 @@ class TestEveryObjective:
         found, _ = pull(module, chart, la.Isometric(levels, chart, 0.3))
         assert found.value == pytest.approx(plain.value + 0.3 * isometry(chart, sampled.coords).item(), rel=1e-9)
 
+    def test_the_best_chart_is_kept_by_the_score_of_the_objective(self, module: nn.Module) -> None:
+        chart = bent(module)
+        colours = la.ColourPicture(np.geomspace(0.05, 2.0, 90).reshape(3, 5, 6).transpose(1, 2, 0), "ramps")
+        for inner in (pattern(), la.ColourLevels(colours.settle(3), cells=7)):
+            objective = la.Isometric(inner, chart, 0.3)
+            assert objective.scored_by == inner.scored_by
+            problem, keep = la.Problem(module, la.CrossEntropy()), la.KeepBest(split())
+            found = la.fit(chart, objective, problem, split(), steps=2, plan="loop", keep_best=keep)
+            assert found.kept is not None
+            assert found.kept.looks == 1
+
 
 class TestRefusals:
     def test_weights_and_charts(self, module: nn.Module) -> None:

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from lossatlas.charts import CoefficientChart, check_controls
+from lossatlas.engine import StreamingMetric
 from lossatlas.errors import BadInput
 from lossatlas.losses import Loss
 from lossatlas.objectives.objective import Objective, SampledPoints
+from lossatlas.objectives.scoring import Scoring
 from lossatlas.types import Outputs
 
 __all__ = ["Isometric"]
@@ -27,8 +29,8 @@ class Isometric(Objective):
     shears or folds. lambda is differentiated with the rest. The term is therefore constant under scaling of the chart,
     and its gradient neither shrinks nor grows it.
 
-    Stages, state and reports are those of the objective, and each step reports the term without its weight as
-    ``isometry``.
+    Stages, state, reports and the score on held-out examples are those of the objective, and each step reports the term
+    without its weight as ``isometry``.
 
     Args:
         objective: which points are sampled, and what is asked of their losses.
@@ -63,6 +65,7 @@ class Isometric(Objective):
         self.axes = objective.axes
         self.most_points = objective.most_points
         self.per_example = objective.per_example
+        self.scored_by = objective.scored_by
 
     def _describe(self) -> str:
         return f"{self.objective!r}, weight {self.weight:g}"
@@ -75,6 +78,10 @@ class Isometric(Objective):
         if not tangents.isfinite().all():
             raise BadInput(f"{type(self.chart).__name__} has no derivatives at the sampled points; leave out isometry")
         return _IsometricPoints(inner, tangents, self.weight)
+
+    def make_scoring(self, most: int, metrics: Mapping[str, StreamingMetric]) -> Scoring | None:
+        """Make that of the objective: how isometric a chart is does not depend on examples."""
+        return self.objective.make_scoring(most, metrics)
 
     @property
     def stage(self) -> int:
