@@ -72,16 +72,20 @@ class Pattern(SingleStage):
         share = 1.0 if boundary_only else boundary_share
         self._groups: list[tuple[Tensor, int]] = []
         """The coordinates of groups of cells, and how many of each a step samples: of low cells, then of high ones."""
-        self._low = min(cells, int(picture.low.sum()))
         self.sampled = np.zeros(picture.shape, dtype=bool)
         """The cells that may be sampled, shaped like the picture's."""
+        sizes = []
         for ink in (picture.low, picture.high):
             parts = [ink] if share is None else [ink & boundary, ink & ~boundary]
-            for part, count in zip(parts, _share_out(cells, share, [int(part.sum()) for part in parts]), strict=True):
+            counts = _share_out(cells, share, [int(part.sum()) for part in parts])
+            sizes.append(sum(counts))
+            for part, count in zip(parts, counts, strict=True):
                 if count:
                     self._groups.append((coords[torch.from_numpy(part.reshape(-1))], count))
                     self.sampled |= part
-        self.most_points = sum(size for _, size in self._groups)
+        self._low = sizes[0]
+        """How many points of a step are low cells, which come first."""
+        self.most_points = sum(sizes)
 
     def _describe(self) -> str:
         return f"{self.picture!r}, {super()._describe()}"
