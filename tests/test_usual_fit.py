@@ -13,7 +13,7 @@ import yaml
 import lossatlas as la
 from lossatlas.errors import BadInput
 from lossatlas.jobs.fit import run_fit
-from lossatlas.recipes import FitConfig
+from lossatlas.recipes import PRESETS, FitConfig
 from lossatlas.recipes.fit import build_fit
 from lossatlas.recipes.usual_fit import RATES, USUAL
 
@@ -57,6 +57,12 @@ def test_cells_can_be_sampled_alike() -> None:
     assert recipe.config.boundary_share is None
     assert recipe.sampled.all()
     assert build_fit(recipe.config).config == recipe.config
+
+
+def test_the_papers_presets_have_one_learning_rate() -> None:
+    for name, lr in (("paper", 3e-4), ("authors-code", 2.5e-4)):
+        config = build_fit(FitConfig(**{**PRESETS[name], **CONV, "size": "12"})).config
+        assert (config.lr, config.scale_lr) == (lr, lr)
 
 
 def test_a_chart_without_a_scale_has_no_rate_of_it() -> None:
@@ -117,6 +123,18 @@ class TestBoundaryShares:
             objective = la.Pattern(picture, cells=few + 5, boundary_share=share)
             assert objective.most_points == 2 * (few + 5)
         assert la.Pattern(picture, cells=10**6, boundary_share=0.3).most_points == picture.cells.size
+
+    @pytest.mark.parametrize("share", [0.3, 1.0])
+    def test_low_cells_are_told_from_high_ones_where_boundaries_are_short(self, share: float) -> None:
+        picture = la.picture("heart", 16)
+        at_boundary, low = int((picture.low & picture.find_boundary()).sum()), int(picture.low.sum())
+        cells = at_boundary + 20
+        assert cells < low
+        sampled = la.Pattern(picture, cells=cells, boundary_share=share).sample(0, 0, 0.0, {})
+        places = torch.from_numpy(picture.coords()[picture.low])
+        accuracy = torch.tensor([float((places == one).all(dim=1).any()) for one in sampled.coords])
+        report = sampled.report({"accuracy": accuracy})
+        assert (report["low_accuracy"], report["high_accuracy"]) == (1.0, 0.0)
 
     def test_a_share_of_one_is_boundary_only(self) -> None:
         picture = la.picture("skull", 24)

@@ -155,7 +155,8 @@ def build_fit(config: FitConfig, *, begins: bool = False) -> FitRecipe:
     has_scale = "scale" in dict(chart.named_parameters())
     if config.scale_lr is not None and not has_scale:
         raise BadInput(
-            f"scale_lr is the learning rate of a scale, which chart {config.chart!r} does not train; leave it out"
+            f"scale_lr is the learning rate of a scale, which chart {config.chart!r} does not train; leave it out, "
+            "or say --scale_lr none where a preset or a file sets it"
         )
     config = settle_fit(config, module, kind.list_usual(picture, config, base.data), has_scale=has_scale)
     objective: Objective

@@ -16,5 +16,6 @@ AUTHORS_CODE: dict[str, Any] = {
     "origin_at": "centre",
     "init": "module",
     "lr": 2.5e-4,
+    "scale_lr": 2.5e-4,
     "max_norm": 100.0,
 }

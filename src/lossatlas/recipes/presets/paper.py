@@ -20,6 +20,7 @@ PAPER: dict[str, Any] = {
     "batch_size": 512,
     "optimizer": "adam",
     "lr": 3e-4,
+    "scale_lr": 3e-4,
     "max_norm": float("inf"),
     "betas": (0.9, 0.999),
     "schedule": "constant",

@@ -113,7 +113,7 @@ def _configure(scale: str, picture: str, side: int | None, seed: int, budget: Ma
     if picture == "random":
         settings |= {"pattern": "random:0.5", "pattern_options": {"seed": seed}}
     if side is not None:
-        settings |= {"chart": "spline", "chart_options": {"controls": str(side), "degree": (DEGREE,)}}
+        settings |= {"chart": "spline", "chart_options": {"controls": str(side), "degree": (DEGREE,)}, "scale_lr": None}
     if scale == "small":
         return FitConfig(**settings, examples="all")
     return configure_paper_fit(**settings, data="fashion_mnist")
