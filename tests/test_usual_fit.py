@@ -85,6 +85,25 @@ def test_the_record_has_numbers_and_the_same_command_resumes(tmp_path: Path) -> 
     assert build_fit(again).config == again
 
 
+def test_a_run_from_before_the_optimizer_could_be_chosen_resumes_with_adam(tmp_path: Path) -> None:
+    former: dict[str, Any] = {
+        "cells": 4, "batch_size": 4, "lr": 2e-3, "coarse": (), "shares": (1.0,), "boundary_only": False, "augment": (),
+    }  # fmt: skip
+    config = FitConfig(**CONV, size="8", steps=3, examples="10")
+    asked = replace(config, **former, optimizer="adam", scale_lr=2e-3, keep_best=False)
+    run_fit(asked, tmp_path / "run", pictures=False)
+    path = tmp_path / "run/config.yaml"
+    recorded = yaml.safe_load(path.read_text())
+    newer = ("optimizer", "keep_best", "average_last", "boundary_share", "isometry")
+    old = {name: value for name, value in recorded.items() if name not in newer} | {"scale_lr": None}
+    path.write_text(yaml.safe_dump(old, sort_keys=False))
+    (tmp_path / "run/summary.json").unlink()
+    run_fit(config, tmp_path / "run", resume=True, pictures=False)
+    (tmp_path / "run/summary.json").unlink()
+    with pytest.raises(BadInput, match="optimizer was 'adam' and is 'muon'"):
+        run_fit(replace(config, optimizer="muon"), tmp_path / "run", resume=True, pictures=False)
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

@@ -87,6 +87,14 @@ class Config(Bounded):
         """Return the fields that name something with options, which ``<name>_options`` holds."""
         return tuple(f.name.removesuffix(OPTIONS) for f in fields(cls) if f.name.endswith(OPTIONS))
 
+    @classmethod
+    def complete_record(cls, flat: Mapping[str, Any]) -> dict[str, Any]:
+        """Complete the flat configuration of a run that is older than a setting with what the run did without it.
+
+        Only where that is not the default; other settings that are missing have theirs.
+        """
+        return dict(flat)
+
     def settled(self, stored: Mapping[str, Any]) -> Self:
         """Return this configuration with the settings that a run decides itself taken from the flat configuration of
         one.

@@ -25,6 +25,7 @@ DECIDED = (
     "lr",
     "scale_lr",
     "boundary_share",
+    "boundary_only",
     "coarse",
     "shares",
     "keep_best",
@@ -147,6 +148,14 @@ class FitConfig(MetricsConfig, SamplingConfig, PictureConfig):
             )
         if not all(0 < fraction < 1 for fraction in self.coarse or ()):
             raise BadInput(f"coarse is {spell_list(self.coarse or ())}; expected fractions of the size between 0 and 1")
+
+    @classmethod
+    def complete_record(cls, flat: Mapping[str, Any]) -> dict[str, Any]:
+        if "optimizer" in flat:
+            return dict(flat)
+        # Before the optimiser could be chosen it was Adam, with one rate for all if none was given for the scale.
+        rate = flat.get("lr") if flat.get("scale_lr") is None else flat["scale_lr"]
+        return {**flat, "optimizer": "adam", "scale_lr": rate, "keep_best": False}
 
     def settled(self, stored: Mapping[str, Any]) -> Self:
         # What follows from network, data and picture, and how many examples there is time for, was decided once.

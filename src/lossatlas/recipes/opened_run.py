@@ -175,8 +175,8 @@ class OpenedRun:
     def respell_settings(self, config: Config) -> dict[str, Any]:
         """Return the flat configuration completed by defaults, with paths written as in another configuration.
 
-        An option that is newer than the run has its default, which is what the run did without it. Paths are written as
-        in the other configuration wherever they may name the same input.
+        An option that is newer than the run is what the run did without it, which is mostly its default. Paths are
+        written as in the other configuration wherever they may name the same input.
         """
         return respell_inputs(self.directory, fill_defaults(type(config), self.directory.config()), config.flat())
 

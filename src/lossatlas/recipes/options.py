@@ -85,7 +85,7 @@ def fill_defaults(config: type[Config], flat: Mapping[str, Any]) -> dict[str, An
     Raises:
         BadInput: nothing has a name.
     """
-    whole = {**config().flat(), **flat}
+    whole = {**config().flat(), **config.complete_record(flat)}
     options = {
         f"{name}.{option}": list(value) if isinstance(value, tuple) else value
         for name in config.named()
