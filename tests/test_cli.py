@@ -121,6 +121,17 @@ class TestARun:
         assert config["model.batch_norm"] is True
         assert config["coarse"] == []
 
+    @pytest.mark.parametrize(
+        ("said", "found"), [("--boundary_only", (True, None)), ("--boundary_share=0.5", (None, 0.5))]
+    )
+    def test_how_boundaries_are_sampled_replaces_what_a_run_recorded(
+        self, said: str, found: tuple[Any, Any], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        Path("c.yaml").write_text("boundary_only: null\nboundary_share: 0.83\n")
+        assert main(["fit", "--preset=paper", "--config=c.yaml", said, "--print_config"]) == 0
+        config = yaml.safe_load(capsys.readouterr().out)
+        assert (config["boundary_only"], config["boundary_share"]) == found
+
     def test_a_dry_run_writes_nothing(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert fit("--dry_run") == 0
         out = capsys.readouterr().out

@@ -11,7 +11,7 @@ from lossatlas.files import reading
 
 __all__ = ["list_options", "merge_tokens", "read_yaml"]
 
-ALTERNATIVES = (("steps", "seconds"),)
+ALTERNATIVES = (("steps", "seconds"), ("boundary_only", "boundary_share"))
 """Options of which a layer that gives one takes the others out of the layers below."""
 
 

@@ -57,7 +57,7 @@ class PictureKind(ABC, Generic[R]):
         if not self.has_gap and (config.boundary_only or config.boundary_share is not None):
             raise BadInput(
                 f"picture {picture.name!r} does not have low and high cells, between which there are boundaries; leave "
-                "boundary_only and boundary_share out"
+                "boundary_only and boundary_share out (--boundary_share none where a file sets it)"
             )
         if config.decorrelation and not self.has_members:
             raise BadInput(
