@@ -70,6 +70,12 @@ def test_a_chart_without_a_scale_has_no_rate_of_it() -> None:
     assert config.scale_lr is None
 
 
+def test_curved_charts_are_kept_near_isometric(tmp_path: Path) -> None:
+    assert build_fit(FitConfig(**MLP, chart="spline", size="8")).config.isometry == 0.1
+    assert build_fit(FitConfig(**MLP, chart="spline", size="8", isometry=0.0)).config.isometry == 0.0
+    assert build_fit(FitConfig(**MLP, size="8")).config.isometry == 0.0
+
+
 def test_the_record_has_numbers_and_the_same_command_resumes(tmp_path: Path) -> None:
     config = FitConfig(**MLP, size="10", steps=3, examples="20")
     run_fit(config, tmp_path / "run", pictures=False)

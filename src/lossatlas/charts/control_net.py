@@ -263,9 +263,10 @@ def _check_room(count: int, one: Tensor, axes: int) -> None:
     each, free = one.numel() * one.element_size() * COPIES, free_memory(one.device)
     if count * each > free:
         side = int((free / each) ** (1 / axes) + 1e-9)
+        such = f", such as {_spell([side] * axes)}" if side > 1 else ""
         raise BadInput(
             f"{count:,} controls of {one.numel():,} weights take {format_bytes(count * each)} with gradients and "
-            f"moments, and {format_bytes(free)} are free: at most {free // each:,} fit, such as {_spell([side] * axes)}"
+            f"moments, and {format_bytes(free)} are free: at most {free // each:,} fit{such}"
         )
 
 

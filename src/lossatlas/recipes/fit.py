@@ -158,7 +158,7 @@ def build_fit(config: FitConfig, *, begins: bool = False) -> FitRecipe:
             f"scale_lr is the learning rate of a scale, which chart {config.chart!r} does not train; leave it out, "
             "or say --scale_lr none where a preset or a file sets it"
         )
-    config = settle_fit(config, module, kind.list_usual(picture, config, base.data), has_scale=has_scale)
+    config = settle_fit(config, module, kind.list_usual(picture, config, base.data), chart)
     objective: Objective
     objective, sampled = _build_objective(config, kind, source, picture, base.data)
     if config.isometry:
@@ -198,7 +198,7 @@ def _hold_out(
     """
     examples = len(base.data.train)
     wanted = kind.keeps_best if config.keep_best is None else config.keep_best
-    if not wanted or config.holdout:
+    if not wanted or config.holdout or base.data.holdout is not None:
         return replace(config, keep_best=wanted), base, ()
     count = min(MOST_HELD_OUT, round(HELD_OUT * examples))
     if count < FEWEST_HELD_OUT:

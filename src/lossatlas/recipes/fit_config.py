@@ -82,9 +82,9 @@ class SamplingConfig(FittedConfig):
     decorrelation: NotNegative = 0.0
     """Weight of the mean product of the errors of two members of an ensemble (--pattern members:K), which makes them
     err differently; 0 trains each on its loss alone."""
-    isometry: NotNegative = 0.0
+    isometry: NotNegative | None = None
     """Weight of a term that keeps a curved chart (spline, bezier_surface) near isometric, so that the picture is not
-    drawn on a folded or stretched one; 0 leaves it out."""
+    drawn on a folded or stretched one; 0 leaves it out, and 0.1 is the default for them."""
     boundary_share: Share | None = None
     """Fraction of the sampled cells that have another class in their 3x3 neighbourhood; by default the fraction of the
     picture's low cells that have one, or of its high cells where that is larger."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from torch import nn
 
+from lossatlas.charts import CoefficientChart
 from lossatlas.errors import BadInput
 from lossatlas.recipes.base import spell_list
 from lossatlas.recipes.fit_config import FitConfig
@@ -33,18 +34,23 @@ RATES: Final[Mapping[tuple[str, str], tuple[float, float]]] = {
 }
 """By kind of network and optimiser the learning rate, and that of the scale as a multiple of it."""
 
+ISOMETRY: Final = 0.1
+"""The weight that keeps curved charts near isometric; it costs nothing that a seed would not."""
+
 SHARES: Final = {1: (1.0,), 2: (0.3, 0.7), 3: (0.2, 0.3, 0.5)}
 """The shares of the budget by number of sizes, the full size last."""
 
 
-def settle_fit(config: FitConfig, module: nn.Module, of_picture: Mapping[str, Any], *, has_scale: bool) -> FitConfig:
+def settle_fit(
+    config: FitConfig, module: nn.Module, of_picture: Mapping[str, Any], chart: CoefficientChart
+) -> FitConfig:
     """Give the settings that are left open their values, as the run records them.
 
     Args:
         config: the configuration.
         module: the network.
         of_picture: what follows from the picture.
-        has_scale: whether the chart trains a scale.
+        chart: the chart before the first step.
 
     Raises:
         BadInput: there is another number of shares than of sizes.
@@ -54,8 +60,9 @@ def settle_fit(config: FitConfig, module: nn.Module, of_picture: Mapping[str, An
     sizes = len(usual["coarse"] if config.coarse is None else config.coarse) + 1
     usual["shares"] = SHARES.get(sizes, (1 / sizes,) * sizes)
     usual["lr"], of_scale = RATES[kind, config.optimizer or usual["optimizer"]]
-    if has_scale:
+    if "scale" in dict(chart.named_parameters()):
         usual["scale_lr"] = of_scale * (usual["lr"] if config.lr is None else config.lr)
+    usual["isometry"] = ISOMETRY if chart.curved else 0.0
     usual |= of_picture
     settled = replace(config, **{name: value for name, value in usual.items() if getattr(config, name) is None})
     if len(settled.shares or ()) != sizes:

@@ -150,7 +150,7 @@ def describe_distortion(numbers: Mapping[str, Any]) -> str:
         found.append(f"cells far from each other come as near as {nearest:.2g} of their distance in the picture")
     if not found:
         return ""
-    return f"the chart is distorted: {', '.join(found)}; look at distortion.png, and give --isometry (0.1, say) or more"
+    return f"the chart is distorted: {', '.join(found)}; a larger --isometry keeps it nearer to an isometry"
 
 
 def _find_slant(numbers: Mapping[str, Any]) -> float | None:

@@ -29,7 +29,7 @@ of greys."""
 class ColourImage(PrefixSource):
     """A picture file whose red, green and blue become the target losses of three groups of classes: bright is high."""
 
-    low: float = 0.05
+    low: float = 0.1
     """Loss of a group where its colour is darkest."""
     high: float = 2.3
     """Loss of a group where its colour is brightest; the cross-entropy of guessing among ten classes is ln 10 = 2.3."""

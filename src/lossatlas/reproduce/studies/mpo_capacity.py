@@ -108,6 +108,7 @@ def _configure(scale: str, picture: str, side: int | None, seed: int, budget: Ma
     """
     settings: dict[str, Any] = {
         "pattern": picture, "size": str(CELLS), "seed": seed, "padding": 1, "splits": ("test",), "boundary_only": False,
+        "isometry": 0.0,
         **budget,
     }  # fmt: skip
     if picture == "random":

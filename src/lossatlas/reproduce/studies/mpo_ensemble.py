@@ -46,7 +46,8 @@ class _Planes(Study):
             fit = FitConfig(
                 pattern="heart", size="20" if small else "50", padding=1, data="fashion_mnist", model="conv",
                 model_options=options, steps=800 if small else 11_800, cells=12 if small else 50,
-                batch_size=32 if small else 512, splits=("test",), examples="500", optimizer="adam", clip="example",
+                batch_size=32 if small else 512, splits=("test",), examples="500", optimizer="adam",
+                clip="example", boundary_only=False,
                 lr=RATE, scale_lr=RATE, coarse=(0.3, 0.6),
             )  # fmt: skip
             found[f"heart-{name}"] = fit
