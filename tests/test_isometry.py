@@ -226,4 +226,6 @@ class TestRefusals:
         assert isinstance(made.objective, la.Isometric)
         assert made.objective.weight == 0.2
         assert made.objective.chart is made.chart
-        assert not isinstance(build_fit(FitConfig(chart="spline", size="8", steps=3)).objective, la.Isometric)
+        assert not isinstance(
+            build_fit(FitConfig(chart="spline", size="8", steps=3, isometry=0.0)).objective, la.Isometric
+        )

@@ -29,6 +29,7 @@ DECIDED = (
     "coarse",
     "shares",
     "keep_best",
+    "isometry",
 )
 """The settings that a run decides where they are left open."""
 
@@ -155,7 +156,7 @@ class FitConfig(MetricsConfig, SamplingConfig, PictureConfig):
             return dict(flat)
         # Before the optimiser could be chosen it was Adam, with one rate for all if none was given for the scale.
         rate = flat.get("lr") if flat.get("scale_lr") is None else flat["scale_lr"]
-        return {**flat, "optimizer": "adam", "scale_lr": rate, "keep_best": False}
+        return {**flat, "optimizer": "adam", "scale_lr": rate, "keep_best": False, "isometry": 0.0}
 
     def settled(self, stored: Mapping[str, Any]) -> Self:
         # What follows from network, data and picture, and how many examples there is time for, was decided once.
