@@ -21,8 +21,10 @@ from lossatlas.objectives import Levels, Objective, Pattern
 from lossatlas.recipes import FitConfig
 from lossatlas.recipes.fit import build_fit
 from lossatlas.rundir import CONFIG
+from lossatlas.schema import GROUP_LOSS
 
 HEART = la.picture("heart", (8, 10))
+GROUPED = {GROUP_LOSS: la.GroupLoss(((0,), (1,), (2,)))}
 RAMP = la.GreyPicture(np.geomspace(0.2, 2.0, 80).reshape(8, 10), "ramp")
 
 
@@ -222,6 +224,17 @@ def test_scores_of_all_kinds_of_pictures_rank_charts_and_give_none_where_there_i
     assert members is not None
     assert members.coords.shape == (9, 2)
     assert members.compute({"loss": torch.tensor([1.0, 2.0])}) == -1.5
+
+
+def test_a_channel_without_contrast_does_not_hide_the_others() -> None:
+    losses = np.stack([*np.meshgrid(*[np.geomspace(0.05, 2.0, 6)] * 2), np.full((6, 6), 0.3)], axis=-1)
+    scoring = la.ColourLevels(la.ColourPicture(losses, "flat blue", ((0,), (1,), (2,)))).make_scoring(36, GROUPED)
+    assert scoring is not None
+    found = torch.from_numpy(losses.reshape(-1, 3))
+    assert scoring.compute({GROUP_LOSS: found}) == pytest.approx(1.0)
+    assert scoring.compute({GROUP_LOSS: found[:, [1, 1, 2]]}) == pytest.approx(0.5, abs=1e-9)
+    flat = np.broadcast_to([0.1, 0.2, 0.3], (6, 6, 3))
+    assert la.ColourLevels(la.ColourPicture(flat, "flat", ((0,), (1,), (2,)))).make_scoring(36, GROUPED) is None
 
 
 def test_scored_cells_are_those_of_the_picture_and_the_same_in_every_run() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -73,18 +74,20 @@ class ColourLevels(SingleStage):
         return _SampledColours(self._coords[picked], self._target[picked], self.picture.groups)
 
     def make_scoring(self, most: int, metrics: Mapping[str, StreamingMetric]) -> Scoring | None:
-        """Make the mean over the channels of the correlation of log loss and log target.
+        """Make the mean, over the channels whose target varies, of the correlation of log loss and log target.
 
-        None where the groups are left open: they follow from outputs, which a fit sees later.
+        None where the groups are left open, since they follow from outputs, which a fit sees later, and where no
+        channel varies.
         """
-        if not self.scored_by:
-            return None
         picked = pick_points(len(self._target), most, "scored")
         target = self._target[picked].numpy()
+        varied = [k for k in range(len(CHANNELS)) if np.ptp(target[:, k]) > 0]
+        if not self.scored_by or not varied:
+            return None
 
         def compute(values: Mapping[str, Tensor]) -> float:
             found = values[GROUP_LOSS]
-            each = [correlate_log_loss(found[:, k], target[:, k]) for k in range(len(CHANNELS))]
+            each = [correlate_log_loss(found[:, k], target[:, k]) for k in varied]
             return sum(each) / len(each)
 
         return Scoring("colour_correlation", self._coords[picked], {GROUP_LOSS: metrics[GROUP_LOSS]}, compute)
