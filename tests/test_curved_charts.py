@@ -182,7 +182,7 @@ def test_the_domain_is_the_extent_of_the_picture(tmp_path: Path) -> None:
         ("spline", {"degree": (4,)}, "3"),
         ("spline", {"degree": (1, 2, 3)}, "chart.degree has 3 numbers"),
         ("bezier_surface", {"degree": (0,)}, ">= 1"),
-        ("bezier_surface", {"degree": (1, 2, 3)}, "3 numbers and the chart 2 axes"),
+        ("bezier_surface", {"degree": (1, 2, 3)}, "chart.degree has 3 numbers and the chart 2 axes"),
         ("bezier_surface", {"controls": "5"}, "'controls'"),
     ],
 )
@@ -205,10 +205,20 @@ def test_wrong_shapes_are_refused() -> None:
         ({"net": (3, 2), "degree": (2, 1)}, "has 6 vectors"),
         ({"net": (3, 3), "degree": (2,)}, "1 degrees"),
         ({"net": (3, 3), "degree": (2, 2), "extent": (1.0, 0.0)}, "positive lengths"),
+        ({"net": (3, 3), "degree": (2, 2), "extent": (1.0, float("inf"))}, "positive lengths"),
+        ({"net": (3, 3), "degree": (2, 2), "anchor": (0.0, float("nan"))}, "expected finite coordinates"),
         ({"net": (3, 3), "degree": (2, 2), "origin": torch.zeros(5)}, "R\\^4"),
+        ({"net": (3, 3), "degree": (2, 2), "vectors": vectors.long()}, "are torch.int64; expected a tensor of float"),
+        ({"net": (3, 3), "degree": (2, 2), "vectors": vectors.numpy()}, "are ndarray; expected a tensor of float"),
     ):
         with pytest.raises(BadInput, match=said):
-            la.Spline(vectors, **arguments)
+            la.Spline(**{"vectors": vectors, **arguments})
+
+
+def test_a_bezier_surface_has_the_controls_of_its_degrees() -> None:
+    """Polynomials of a degree are as many as it says, so that further controls would stand beside none of them."""
+    with pytest.raises(BadInput, match="4 controls along u are not those of degree 2; a Bézier surface has 3 there"):
+        la.BezierSurface(torch.zeros(12, 5), (4, 3), (2, 2))
 
 
 def test_training_goes_down_and_a_copy_made_anew_agrees(module: nn.Module) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from math import prod
+from math import inf, isfinite, prod
 from types import MappingProxyType
 from typing import Self
 
@@ -20,7 +20,7 @@ from lossatlas.errors import BadInput
 from lossatlas.free_memory import free_memory
 from lossatlas.types import Params
 
-__all__ = ["ControlNet"]
+__all__ = ["ControlNet", "spread_over_axes"]
 
 COPIES = 4
 """How many numbers a fit holds for each trained one: itself, its gradient and the two moments of Adam."""
@@ -47,7 +47,8 @@ class ControlNet(Startable):
         centred: whether the chart starts around a trained network, and not at random weights; default where it is held.
 
     Raises:
-        BadInput: shapes do not fit, or there are fewer controls along an axis than its degree needs.
+        BadInput: shapes do not fit, vectors are not floating-point numbers, or there are fewer controls along an axis
+            than its degree needs (or others, where the degree says how many).
     """
 
     counts = MappingProxyType({"net": torch.int64, "degree": torch.int64, "_centred": torch.bool})
@@ -82,12 +83,17 @@ class ControlNet(Startable):
                 "coordinates of its origin; expected one each for every axis"
             )
         self._check_net(net, degree)
+        if not isinstance(vectors, Tensor) or not vectors.is_floating_point():
+            kind = vectors.dtype if isinstance(vectors, Tensor) else type(vectors).__name__
+            raise BadInput(f"the vectors of a control net are {kind}; expected a tensor of floating-point numbers")
         if vectors.ndim != 2 or len(vectors) != prod(net):
             raise BadInput(f"a control net of {_spell(net)} has {prod(net)} vectors (m, n); got {tuple(vectors.shape)}")
         if origin is not None and origin.shape != vectors.shape[1:]:
             raise BadInput(f"the origin of a control net in R^{vectors.shape[1]} has shape {tuple(origin.shape)}")
-        if not all(one > 0 for one in extent):
+        if not all(0 < one < inf for one in extent):
             raise BadInput(f"the domain of a control net extends {extent} from its middle; expected positive lengths")
+        if not all(map(isfinite, anchor)):
+            raise BadInput(f"the origin of a control net is at {anchor}; expected finite coordinates")
         self.axes = name_axes(d)
         self.vectors = nn.Parameter(vectors.detach().clone())
         self.register_buffer("net", torch.tensor(net))
@@ -109,7 +115,8 @@ class ControlNet(Startable):
         Raises:
             BadInput: the numbers do not fit the axes or one another, or the controls do not fit the memory.
         """
-        net, degree = (_spread(given, start.axes, what) for given, what in ((net, "controls"), (degree, "degree")))
+        net = spread_over_axes(net, start.axes, "controls")
+        degree = spread_over_axes(degree, start.axes, "degree")
         cls._check_net(net, degree)
         plane = Plane.from_start(start)
         _check_room(prod(net), plane.origin, start.axes)
@@ -238,7 +245,7 @@ class ControlNet(Startable):
                 )
 
 
-def _spread(given: Sequence[int], axes: int, what: str) -> tuple[int, ...]:
+def spread_over_axes(given: Sequence[int], axes: int, what: str) -> tuple[int, ...]:
     """One number for each axis, of as many or of one for all.
 
     Raises:

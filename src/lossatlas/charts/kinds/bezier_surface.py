@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Self
 
@@ -10,9 +11,12 @@ from msgspec import Meta
 from torch import Tensor
 
 from lossatlas.bounds import NamedOptions
-from lossatlas.charts.control_net import ControlNet
+from lossatlas.charts.chart import name_axes
+from lossatlas.charts.control_net import ControlNet, spread_over_axes
 from lossatlas.charts.forms import bernstein, bernstein_derivatives
 from lossatlas.charts.startable import ChartStart
+from lossatlas.describing import count_things
+from lossatlas.errors import BadInput
 
 __all__ = ["BezierSurface"]
 
@@ -47,11 +51,22 @@ class BezierSurface(ControlNet):
 
     @classmethod
     def started(cls, start: ChartStart, options: _Options) -> Self:
-        return cls.on_plane(start, [degree + 1 for degree in options.degree], options.degree)
+        degree = spread_over_axes(options.degree, start.axes, "degree")
+        return cls.on_plane(start, [each + 1 for each in degree], degree)
 
     @staticmethod
     def count_least(degree: int) -> int:
         return degree + 1
+
+    @classmethod
+    def _check_net(cls, net: Sequence[int], degree: Sequence[int]) -> None:
+        super()._check_net(net, degree)
+        for axis, count, p in zip(name_axes(len(net)), net, degree, strict=True):
+            if count != p + 1:
+                raise BadInput(
+                    f"{count_things(count, 'control')} along {axis} are not those of degree {p}; a Bézier surface has "
+                    f"{p + 1} there, or give degree {count - 1}"
+                )
 
     @staticmethod
     def list_greville(count: int, degree: int) -> Tensor:  # noqa: ARG004  # it is one less
