@@ -91,9 +91,11 @@ def test_the_record_has_numbers_and_the_same_command_resumes(tmp_path: Path) -> 
     assert build_fit(again).config == again
 
 
-def test_a_run_from_before_the_optimizer_could_be_chosen_resumes_with_adam(tmp_path: Path) -> None:
+@pytest.mark.parametrize("boundary_only", [False, True])
+def test_a_run_from_before_the_optimizer_could_be_chosen_resumes_with_adam(tmp_path: Path, boundary_only: bool) -> None:
     former: dict[str, Any] = {
-        "cells": 4, "batch_size": 4, "lr": 2e-3, "coarse": (), "shares": (1.0,), "boundary_only": False, "augment": (),
+        "cells": 4, "batch_size": 4, "lr": 2e-3, "coarse": (), "shares": (1.0,), "boundary_only": boundary_only,
+        "augment": (),
     }  # fmt: skip
     config = FitConfig(**CONV, size="8", steps=3, examples="10")
     asked = replace(config, **former, optimizer="adam", scale_lr=2e-3, keep_best=False)

@@ -154,9 +154,12 @@ class FitConfig(MetricsConfig, SamplingConfig, PictureConfig):
     def complete_record(cls, flat: Mapping[str, Any]) -> dict[str, Any]:
         if "optimizer" in flat:
             return dict(flat)
-        # Before the optimiser could be chosen it was Adam, with one rate for all if none was given for the scale.
+        # Before the optimiser could be chosen it was Adam, with one rate for all if none was given for the scale, and
+        # cells were sampled alike or at boundaries alone.
         rate = flat.get("lr") if flat.get("scale_lr") is None else flat["scale_lr"]
-        return {**flat, "optimizer": "adam", "scale_lr": rate, "keep_best": False, "isometry": 0.0}
+        share = 1.0 if flat.get("boundary_only") else None
+        usual = {"optimizer": "adam", "scale_lr": rate, "keep_best": False, "boundary_share": share, "isometry": 0.0}
+        return {**flat, **usual}
 
     def settled(self, stored: Mapping[str, Any]) -> Self:
         # What follows from network, data and picture, and how many examples there is time for, was decided once.
