@@ -137,10 +137,13 @@ class TestClips:
         assert losses.grad[0].tolist() == pytest.approx([50.0, 0.5 / 1.01])
         assert losses.grad[1, 1] == 0
 
-    def test_logarithms_of_losses_below_zero_are_bounded(self) -> None:
-        assert la.ClipLogarithm(1.0).mean(torch.tensor([[-3.0]]), torch.ones(1)).item() == pytest.approx(
-            math.log(1 / 250)
-        )
+    def test_below_zero_logarithms_go_on_along_their_tangent_so_that_losses_may_rise(self) -> None:
+        losses = torch.tensor([[-3.0, -1e-6]], requires_grad=True)
+        found = la.ClipLogarithm(1.0).mean(losses, torch.tensor([1.0, 0.0]))
+        assert found.item() == pytest.approx(math.log(1 / 250) - 750, rel=1e-6)
+        la.ClipLogarithm(1.0).mean(losses, alike(losses)).sum().backward()
+        assert losses.grad is not None
+        assert losses.grad[0].tolist() == pytest.approx([125.0, 125.0])
 
     def test_per_example(self) -> None:
         assert la.ClipPerExample(2.5).mean(self.losses, alike(self.losses)).tolist() == [1.25, 1.5]

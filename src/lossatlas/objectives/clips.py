@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor
 
 from lossatlas.errors import BadInput
@@ -65,14 +67,16 @@ class ClipLogarithm(Clip):
 
     The mean over examples of ``log(min(loss, threshold) + threshold / 250)``. The gradient of the loss itself vanishes
     where a network is sure of the right label, so that high cells between low ones, such as the gaps between the teeth
-    of a skull, would stay low for good; that of its logarithm does not.
+    of a skull, would stay low for good; that of its logarithm does not. Below zero, where some losses of one's own go,
+    the logarithm is continued by its tangent, so that every loss may rise.
     """
 
     per_example = True
 
     def mean(self, losses: Tensor, shares: Tensor) -> Tensor:
-        bounded = losses.clamp(min=0.0, max=self.threshold)
-        return (bounded + LEAST * self.threshold).log() @ shares
+        bounded, least = losses.clamp(max=self.threshold), LEAST * self.threshold
+        logarithms = (bounded.clamp(min=0.0) + least).log()
+        return torch.where(bounded < 0, bounded / least + math.log(least), logarithms) @ shares
 
 
 CLIPS: Variants[type[Clip]] = Variants("clip", {"cell": ClipPerCell, "example": ClipPerExample, "log": ClipLogarithm})
