@@ -22,6 +22,7 @@ from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
 from lossatlas.losses import find_group_losses
 from lossatlas.pictures import find_source, parse_group, settle_groups, share_classes, write_group
+from lossatlas.recipes.picture_kinds.colour import COLOUR
 from lossatlas.views import draw
 from lossatlas.views.colours import read_colours
 
@@ -469,3 +470,26 @@ def test_losses_beyond_the_ends_are_clipped_and_counted() -> None:
     assert "3 losses of 168 lie below and 3 above" in picture_drawn.caption
     other = given.assign(test_group_loss=given["test_group_loss"].assign_attrs(record="0;2;1"))
     assert read_colours(other) is None, "those of other groups"
+
+
+def test_a_group_without_training_examples_is_refused() -> None:
+    inputs, labels = torch.randn(40, 3), torch.tensor([0, 1, 4, 5]).repeat(10)
+    data = la.Dataset("gaps", train=la.Split.of((inputs, labels)), classes=6)
+    assert data.find_trained_classes() == {0, 1, 4, 5}
+    picture = la.ColourPicture(colours(), "one")
+    with pytest.raises(la.BadInput, match="no training example of gaps is of classes 2-3, whose mean loss"):
+        COLOUR.settle(picture, data)
+    named = la.ColourPicture(colours(), "one", ((0, 2), (1,), (4, 5)))
+    assert COLOUR.settle(named, data).groups == named.groups
+
+
+def test_a_group_without_an_example_leaves_the_scores_of_the_others() -> None:
+    picture = la.ColourPicture(colours(), "one", GROUPS)
+    found = picture.losses.copy()
+    found[0, 0] = np.inf
+    found[..., 2] = np.nan
+    scores = la.score_colours(picture, found)
+    assert [scores[f"{name}_correlation"] for name in ("blue", "blue_yellow")] == [None, None]
+    assert [scores[f"{name}_correlation"] for name in ("red", "green", "red_green")] == pytest.approx([1.0] * 3)
+    assert (scores["log_loss_rmse"], scores["non_finite"]) == (pytest.approx(0.0), 1)
+    assert set(la.score_colours(picture, found * np.nan).values()) == {None, found[..., 0].size}

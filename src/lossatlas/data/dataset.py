@@ -65,6 +65,18 @@ class Dataset:
         counts = list(map(_classes, batches))
         return None if None in counts else max(count or 0 for count in counts)
 
+    def find_trained_classes(self) -> frozenset[int] | None:
+        """Find the labels that training examples have; None where targets are not labels, or not all are in memory."""
+        found: set[int] = set()
+        seen = 0
+        for batch in self.train.inspect():
+            labels = _find_labels(batch)
+            if labels is None:
+                return None
+            found.update(labels.long().unique().tolist())
+            seen += len(labels)
+        return frozenset(found) if seen == len(self.train) else None
+
     @property
     def splits(self) -> dict[str, Split]:
         """The splits by name: ``train``, and ``test`` and ``holdout`` where there are such."""
@@ -103,9 +115,15 @@ class Dataset:
 
 def _classes(batch: Batch) -> int | None:
     """The largest label of a batch plus one; None where it has no labels."""
+    labels = _find_labels(batch)
+    return None if labels is None else int(labels.long().max()) + 1  # torch finds no extremes of some narrow kinds
+
+
+def _find_labels(batch: Batch) -> Tensor | None:
+    """The labels of a batch; None where it has none."""
     labels = batch.get("labels") if isinstance(batch, dict) else None
     if isinstance(batch, tuple | list) and len(batch) == 2:
         labels = batch[1]
     if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.dtype is torch.bool:
         return None
-    return int(labels.long().max()) + 1  # torch finds no extremes of some narrow kinds
+    return labels

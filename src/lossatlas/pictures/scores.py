@@ -135,7 +135,8 @@ def score_colours(picture: ColourPicture, losses: Reals) -> dict[str, float | No
         ``blue_yellow_correlation`` of B - (R + G) / 2, which say whether there are colours and not only brightness;
         ``log_loss_rmse``, the root mean square of log loss minus target over cells and channels; and ``non_finite``,
         how many cells were left out because a loss of theirs is infinite or NaN. None stands for what is not defined:
-        a constant, or (for all) a negative loss.
+        a constant, or (for all) a negative loss. A channel that is finite nowhere, as that of a group without an
+        example, has no score and takes no cell from the others.
 
     Raises:
         BadInput: another shape.
@@ -144,12 +145,16 @@ def score_colours(picture: ColourPicture, losses: Reals) -> dict[str, float | No
     if losses.shape[-1] != len(CHANNELS):
         raise BadInput(f"the losses of picture {picture.name!r} are of {losses.shape[-1]} groups; expected three")
     counted = np.isfinite(picture.target)
-    finite = counted & np.isfinite(losses).all(axis=-1)
-    values, target = losses[finite].astype(np.float64), picture.log_losses[finite]
+    known = np.isfinite(losses[counted]).any(axis=0)
+    finite = counted & np.isfinite(losses[..., known]).all(axis=-1) & known.any()
+    values, target = losses[finite][:, known].astype(np.float64), picture.log_losses[finite][:, known]
     logs = np.log(np.maximum(values, LOSS_FLOOR)) if values.size and values.min() >= 0 else None
 
     def score(weights: tuple[float, float, float]) -> float | None:
-        return None if logs is None else correlate(logs @ np.array(weights), target @ np.array(weights))
+        mix = np.array(weights)
+        if logs is None or mix[~known].any():
+            return None
+        return correlate(logs @ mix[known], target @ mix[known])
 
     pure = {"red": (1.0, 0.0, 0.0), "green": (0.0, 1.0, 0.0), "blue": (0.0, 0.0, 1.0)}
     opponent = {"red_green": (1.0, -1.0, 0.0), "blue_yellow": (-0.5, -0.5, 1.0)}

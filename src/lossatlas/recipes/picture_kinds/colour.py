@@ -50,7 +50,9 @@ class _Colour(PictureKind[ColourPicture]):
             )
 
     def settle(self, picture: ColourPicture, data: Dataset) -> ColourPicture:
-        return picture.settle(_count_classes(data))
+        settled = picture.settle(_count_classes(data))
+        _check_examples(settled, data)
+        return settled
 
     def list_notes(self, picture: ColourPicture, data: Dataset) -> Sequence[str]:
         groups = picture.groups or ()
@@ -84,6 +86,22 @@ class _Colour(PictureKind[ColourPicture]):
 
 
 COLOUR = _Colour()
+
+
+def _check_examples(picture: ColourPicture, data: Dataset) -> None:
+    """Refuse a channel that nothing can be fitted to.
+
+    Raises:
+        BadInput: no training example belongs to its group of classes.
+    """
+    trained = data.find_trained_classes()
+    for channel, group, classes in zip(CHANNELS, picture.groups or (), picture.list_groups(), strict=True):
+        if trained is not None and trained.isdisjoint(group):
+            named = f"{'class' if len(group) == 1 else 'classes'} {classes}"
+            raise BadInput(
+                f"no training example of {data.name} is of {named}, whose mean loss is to be {channel}; give three "
+                "groups that have examples, --pattern.groups"
+            )
 
 
 def _count_classes(data: Dataset) -> int:
