@@ -144,6 +144,9 @@ class TestWhatIsMeasured:
     def test_what_cannot_be_measured_is_refused(self) -> None:
         with pytest.raises(BadInput, match="the grid runs along v, u, the chart along u, v"):
             la.measure_distortion(bilinear(), dict(reversed(GRID.items())))
+        for wrong in ([], [np.nan, 1.0]):
+            with pytest.raises(BadInput, match="finite coordinates along each axis"):
+                la.measure_distortion(bilinear(), {"u": np.array(wrong), "v": np.array([0.0])})
         with pytest.raises(BadInput, match="a single point"):
             la.measure_distortion(la.BezierSurface(torch.zeros(4, 3), (2, 2), (1, 1)), GRID)
         with pytest.raises(BadInput, match="finite"):

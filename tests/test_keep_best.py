@@ -300,6 +300,29 @@ def test_numbers_out_of_range_are_refused(name: str) -> None:
         begin(average=1.5)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"keep_best": True}, r"keep_best is a bool; expected la.KeepBest\(held_out\)"),
+        ({"optimizer": "muon"}, "optimizer is 'muon'; expected a ChartOptimizer"),
+    ],
+)
+def test_names_in_place_of_objects_are_refused(given: dict[str, Any], message: str) -> None:
+    problem, split = make("mlp")
+    chart = la.Plane.random(problem.module, initialiser=la.Xavier())
+    with pytest.raises(la.BadInput, match=message):
+        la.fit(chart, Pattern(HEART), problem, split, steps=1, plan="loop", **given)
+
+
+def test_objectives_refuse_pictures_of_another_kind() -> None:
+    colours = la.ColourPicture(np.geomspace(0.05, 2.0, 90).reshape(3, 5, 6).transpose(1, 2, 0), "ramps")
+    wrong = {Pattern: (RAMP, colours), Levels: (HEART, colours), la.ColourLevels: (HEART, RAMP)}
+    for objective, pictures in wrong.items():
+        for picture in pictures:
+            with pytest.raises(la.BadInput, match=f"{objective.__name__} shows a .*; got {type(picture).__name__}"):
+                objective(picture)
+
+
 def test_an_objective_without_a_score_is_refused() -> None:
     class Unscored(Levels):  # type: ignore[misc]
         def make_scoring(self, most: int, metrics: Any) -> None:

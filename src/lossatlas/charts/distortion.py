@@ -83,7 +83,8 @@ def measure_distortion(chart: Chart, grid: Mapping[str, npt.NDArray[np.float64]]
         grid: per axis of the chart its ascending coordinates.
 
     Raises:
-        BadInput: a chart without coefficients or derivatives, or one that is a single point; a grid along other axes.
+        BadInput: a chart without coefficients or derivatives, or one that is a single point; a grid along other axes,
+            or not of finite coordinates.
 
     Example:
         A plane is mapped without distortion; a parabola ``(x, x^2)`` is stretched by ``sqrt(1 + 4 x^2)``:
@@ -99,6 +100,8 @@ def measure_distortion(chart: Chart, grid: Mapping[str, npt.NDArray[np.float64]]
     if tuple(grid) != chart.axes:
         raise BadInput(f"the grid runs along {', '.join(grid)}, the chart along {', '.join(chart.axes)}")
     sides = [torch.as_tensor(np.asarray(values, dtype=np.float64)) for values in grid.values()]
+    if not all(side.ndim == 1 and len(side) and side.isfinite().all() for side in sides):
+        raise BadInput("the grid is not made of finite coordinates along each axis; expected one at least")
     shape, axes = tuple(len(side) for side in sides), len(sides)
     coords = torch.cartesian_prod(*sides).view(-1, axes)
     within = torch.cat([chart.is_within(part).cpu() for part in _parts(coords, 1)])

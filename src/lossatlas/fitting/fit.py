@@ -99,6 +99,13 @@ class Fit:
         average_last: float = 0.0,
     ) -> None:
         check_controls(chart, "a fit")
+        if not isinstance(optimizer, ChartOptimizer):
+            raise BadInput(f"optimizer is {optimizer!r}; expected a ChartOptimizer, such as la.Adam() or la.Muon()")
+        if keep_best is not None and not isinstance(keep_best, KeepBest):
+            raise BadInput(
+                f"keep_best is a {type(keep_best).__name__}; expected la.KeepBest(held_out), with examples that are "
+                "not fitted"
+            )
         if objective.axes != chart.axes:
             raise BadInput(
                 f"the objective has {len(objective.axes)} axes ({', '.join(objective.axes)}), "

@@ -38,7 +38,7 @@ class ColourLevels(SingleStage):
         cells: how many cells a step samples, without replacement; all where there are fewer.
 
     Raises:
-        BadInput: fewer than one cell a step.
+        BadInput: another kind of picture, or fewer than one cell a step.
 
     Example:
         >>> import numpy as np, lossatlas as la
@@ -51,6 +51,8 @@ class ColourLevels(SingleStage):
     per_example = True
 
     def __init__(self, picture: ColourPicture, *, cells: int = 50) -> None:
+        if not isinstance(picture, ColourPicture):
+            raise BadInput(f"ColourLevels shows a ColourPicture; got {picture!r}")
         self.picture = picture
         self.axes = picture.axes
         if cells < 1:

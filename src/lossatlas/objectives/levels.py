@@ -28,10 +28,12 @@ class Levels(SingleStage):
         cells: how many cells a step samples, without replacement; all where there are fewer.
 
     Raises:
-        BadInput: fewer than one cell a step.
+        BadInput: another kind of picture, or fewer than one cell a step.
     """
 
     def __init__(self, picture: GreyPicture, *, cells: int = 50) -> None:
+        if not isinstance(picture, GreyPicture):
+            raise BadInput(f"Levels shows a GreyPicture; got {picture!r}")
         self.picture = picture
         self.axes = picture.axes
         if cells < 1:

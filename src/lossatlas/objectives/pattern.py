@@ -37,7 +37,8 @@ class Pattern(SingleStage):
             others are those that are not. Default the picture's own fraction, which is sampling uniformly.
 
     Raises:
-        BadInput: fewer than one cell per step, a share outside of [0, 1], or both ways of sampling boundaries.
+        BadInput: another kind of picture, fewer than one cell per step, a share outside of [0, 1], or both ways of
+            sampling boundaries.
 
     Example:
         The coordinates of eight low and eight high cells:
@@ -57,6 +58,8 @@ class Pattern(SingleStage):
         boundary_only: bool = False,
         boundary_share: float | None = None,
     ) -> None:
+        if not isinstance(picture, Picture):
+            raise BadInput(f"Pattern shows a Picture of low and high cells; got {picture!r}")
         self.picture = picture
         self.clip = clip if clip is not None else ClipLogarithm()
         self.per_example = self.clip.per_example
