@@ -73,7 +73,7 @@ class Dataset:
             labels = _find_labels(batch)
             if labels is None:
                 return None
-            found.update(labels.long().unique().tolist())
+            found.update(torch.unique(labels.long()).tolist())
             seen += len(labels)
         return frozenset(found) if seen == len(self.train) else None
 
