@@ -49,7 +49,7 @@ SHARED: dict[str, Any] = {
     "splits": ("holdout",), "holdout": 1000, "examples": "500",
 }  # fmt: skip
 CONVOLUTIONAL: dict[str, Any] = {
-    "coarse": (0.25, 0.5), "cells": 16, "batch_size": 16, "lr": 2e-3, "scale_lr": 8e-3,
+    "coarse": (0.25, 0.5), "cells": 16, "batch_size": 16, "optimizer": "adam", "lr": 2e-3, "scale_lr": 8e-3,
 }  # fmt: skip
 """What the first study of convolutional networks had come to."""
 Change = Callable[[Fit], None]
