@@ -204,7 +204,9 @@ def test_charts_of_more_and_more_vectors_are_fitted_alike_with_two_budgets(scale
         picture, count, seed, budget = name.split("-")
         assert (config.steps is None) == (budget == "seconds") != (config.seconds is None)
         plane = runs[f"{picture}-3-{seed}-{budget}"]
-        assert replace(config, chart=plane.chart, chart_options=plane.chart_options) == plane
+        # The rate of a scale is that of a plane's, which alone has one.
+        alike = {"chart": plane.chart, "chart_options": plane.chart_options, "scale_lr": plane.scale_lr}
+        assert replace(config, **alike) == plane
         assert not config.boundary_only, "an untrained vector would be as it was at the start"
         assert (config.size, config.splits, config.model) == ("24", ("test",), "mlp" if scale == "small" else "conv")
         if count != "3":

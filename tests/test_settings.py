@@ -134,9 +134,9 @@ class TestSettled:
         [
             (
                 FitConfig(),
-                {"seconds": 45.0, "steps": None, "batch_size": 32, "lr": 5e-3, "schedule": "linear", "buffers": "batch",
-                 "survey_buffers": AUTO, "splits": ["train", "test"], "examples": AUTO, "metrics": [AUTO],
-                 "checkpoint": None},
+                {"seconds": 45.0, "steps": None, "batch_size": None, "lr": None, "schedule": "linear",
+                 "buffers": "batch", "survey_buffers": AUTO, "splits": ["train", "test"], "examples": AUTO,
+                 "metrics": [AUTO], "checkpoint": None},
             ),
             (
                 SurveyConfig(checkpoint="a"),

@@ -387,7 +387,7 @@ def test_importing_views_is_light() -> None:
 def test_every_kind_says_what_it_is() -> None:
     asked = {"accuracy", "line", "loss", "slices", "surface", "target", "target_loss", "trajectory"}
     added = {"classes", "contours", "curve", "curve_plane", "ensembles", "filled", "others", "repeats", "weights"}
-    added |= {"distortion", "hessian_ratio", "samples", "several_values"}
+    added |= {"colour", "distortion", "hessian_ratio", "samples", "several_values"}
     assert set(VIEWS.names()) == asked | added
     assert all(VIEWS[name].needs and VIEWS[name].caption.endswith(".") for name in VIEWS)
 

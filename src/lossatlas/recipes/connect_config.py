@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from lossatlas.bounds import Count, Positive
 from lossatlas.errors import BadInput, make_unknown_error
 from lossatlas.recipes.base import ProblemConfig, check_count, require, spell_list
-from lossatlas.recipes.shared_config import BetweenConfig, FittedConfig, GridConfig, MetricsConfig, OptimizerConfig
+from lossatlas.recipes.shared_config import BetweenConfig, DecayConfig, FittedConfig, GridConfig, MetricsConfig
 
 __all__ = ["ConnectConfig"]
 
@@ -41,13 +41,14 @@ class CurveConfig(BetweenConfig, ProblemConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConnectConfig(MetricsConfig, GridConfig, FittedConfig, OptimizerConfig, CurveConfig):
+class ConnectConfig(MetricsConfig, GridConfig, FittedConfig, DecayConfig, CurveConfig):
     """Everything that a curve between networks and its evaluation depend on."""
 
     verb: ClassVar[str] = "connect"
     usual: ClassVar[Mapping[str, Any]] = {
         "lr": 0.1,  # of the default curve
         "optimizer": "momentum",
+        "augment": (),
         "schedule": "linear",
         "weight_decay": 0.0,
         "buffers": "batch",

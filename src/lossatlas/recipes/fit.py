@@ -177,9 +177,7 @@ def build_fit(config: FitConfig, *, begins: bool = False) -> FitRecipe:
         chart=chart.to(base.device),
         surveyed=base.take_examples(examples, config.splits),
         metrics=metrics,
-        optimizer=OPTIMIZERS[require(config.optimizer)](
-            lr=lr, betas=config.betas, max_norm=config.max_norm, factors=factors
-        ),
+        optimizer=OPTIMIZERS[config.optimizer](lr=lr, betas=config.betas, max_norm=config.max_norm, factors=factors),
         extent=extent,
         notes=tuple(notes),
     )

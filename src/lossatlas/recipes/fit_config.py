@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self
 
 from lossatlas.bounds import Count, Decay, Fraction, NotNegative, Positive, Share
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, make_unknown_error
 from lossatlas.recipes.base import AUTO, Options, ProblemConfig, spell_list
-from lossatlas.recipes.shared_config import ChartConfig, CheckpointConfig, FittedConfig, MetricsConfig
+from lossatlas.recipes.shared_config import ChartConfig, CheckpointConfig, FittedConfig, MetricsConfig, OptimizerConfig
 from lossatlas.registry import Registry
 
 __all__ = ["FEWEST", "PRESETS", "FitConfig"]
@@ -32,6 +32,9 @@ DECIDED = (
     "isometry",
 )
 """The settings that a run decides where they are left open."""
+
+OPTIMIZERS = ("adam", "muon")
+"""The optimisers of charts by name."""
 
 FEWEST = 200
 """Examples of each split that are surveyed at least, where their number is left open."""
@@ -66,7 +69,7 @@ class PictureConfig(CheckpointConfig, ChartConfig, ProblemConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SamplingConfig(FittedConfig):
+class SamplingConfig(FittedConfig, OptimizerConfig):
     """The steps of a fit: which cells are sampled, of which picture, and how their losses count."""
 
     target_gap: Fraction | None = None
@@ -84,8 +87,8 @@ class SamplingConfig(FittedConfig):
     """Weight of the mean product of the errors of two members of an ensemble (--pattern members:K), which makes them
     err differently; 0 trains each on its loss alone."""
     isometry: NotNegative | None = None
-    """Weight of a term that keeps a curved chart (spline, bezier_surface) near isometric, so that the picture is not
-    drawn on a folded or stretched one; 0 leaves it out, and 0.1 is the default for them."""
+    """Weight of a term that keeps a curved chart (spline, bezier_surface) near isometric, so that the picture does
+    not lie on a folded or stretched one; 0 leaves it out, and 0.1 is the default for them."""
     boundary_share: Share | None = None
     """Fraction of the sampled cells that have another class in their 3x3 neighbourhood; by default the fraction of the
     picture's low cells that have one, or of its high cells where that is larger."""
@@ -102,12 +105,6 @@ class SamplingConfig(FittedConfig):
     scale_lr: Positive | None = None
     """Learning rate of the scale, in its unit; by default that of all other parameters, and for networks with
     convolutions 1.6 times that with muon and 4 times with adam."""
-    augment: tuple[str, ...] | None = None  # type: ignore[assignment]
-    """Augmentations of the training images (see `lossatlas info`), such as crop flip; by default noise where each cell
-    has a loss of its own (grey:FILE, colour:FILE), and none elsewhere."""
-    optimizer: Literal["adam", "muon"] | None = None
-    """Optimiser of the chart: adam, or muon, whose updates of weight matrices are orthogonal, with adam for the rest;
-    by default adam, and muon for networks with convolutions."""
     betas: tuple[Decay, Decay] = (0.8, 0.95)
     """Decay rates of the moment estimates of Adam."""
     keep_best: bool | None = None
@@ -135,6 +132,8 @@ class FitConfig(MetricsConfig, SamplingConfig, PictureConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.optimizer not in (AUTO, *OPTIMIZERS):
+            raise make_unknown_error("optimizer of a fit", self.optimizer, OPTIMIZERS)
         if self.padding < 0:
             raise BadInput(f"padding is {self.padding}; expected 0 or more cells")
         if self.boundary_share not in (None, 1.0) and self.boundary_only is not None:

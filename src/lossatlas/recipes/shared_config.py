@@ -19,6 +19,7 @@ __all__ = [
     "ChartConfig",
     "CheckpointConfig",
     "CurvatureConfig",
+    "DecayConfig",
     "DirectionConfig",
     "EvalBatchConfig",
     "EvaluationConfig",
@@ -124,8 +125,9 @@ class SteppedConfig(Config):
 
     batch_size: Count | None = None
     """Number of training examples per step."""
-    augment: tuple[str, ...] = ()
-    """Augmentations of the training images (see `lossatlas info`), such as crop flip."""
+    augment: tuple[str, ...] | None = None
+    """Augmentations of the training images (see `lossatlas info`), such as crop flip; where none are shown they are
+    noise if each cell of a picture has a loss of its own (grey:FILE, colour:FILE), and none otherwise."""
     lr: Positive | None = None
     """Learning rate; where no default is shown, that of the optimiser."""
     schedule: str = AUTO
@@ -136,11 +138,18 @@ class SteppedConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig(SteppedConfig):
-    """Which optimiser steps, and how it decays weights."""
+    """Which optimiser steps."""
 
     optimizer: str = AUTO
     """Optimiser (see `lossatlas info`), such as adam, or momentum (gradient descent with momentum 0.9); auto is the
-    default."""
+    default. Pictures are fitted by adam, or by muon, whose updates of weight matrices are orthogonal; muon is the
+    default for networks with convolutions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecayConfig(OptimizerConfig):
+    """Which optimiser steps, and how it decays weights."""
+
     weight_decay: NotNegative | None = None
     """Weight decay; where no default is shown, that of the optimiser."""
 

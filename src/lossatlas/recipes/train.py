@@ -111,7 +111,7 @@ def build_train(config: TrainConfig) -> TrainRecipe:
         switches=switches,
         batch_size=require(config.batch_size),
         seed=config.seed,
-        augment=[AUGMENTATIONS[name]() for name in config.augment],
+        augment=[AUGMENTATIONS[name]() for name in config.augment or ()],
     )
     training = begin(base.problem)
     if training.total_steps > MOST_STEPS:

@@ -9,17 +9,22 @@ from typing import Any, ClassVar
 from lossatlas.bounds import OpenShare, Positive
 from lossatlas.errors import BadInput
 from lossatlas.recipes.base import ProblemConfig
-from lossatlas.recipes.shared_config import AveragesConfig, EvalBatchConfig, OptimizerConfig
+from lossatlas.recipes.shared_config import AveragesConfig, DecayConfig, EvalBatchConfig
 
 __all__ = ["TrainConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(AveragesConfig, EvalBatchConfig, OptimizerConfig, ProblemConfig):
+class TrainConfig(AveragesConfig, DecayConfig, EvalBatchConfig, ProblemConfig):
     """Everything that a training depends on."""
 
     verb: ClassVar[str] = "train"
-    usual: ClassVar[Mapping[str, Any]] = {"optimizer": "adam", "schedule": "constant", "batch_size": 128}
+    usual: ClassVar[Mapping[str, Any]] = {
+        "optimizer": "adam",
+        "augment": (),
+        "schedule": "constant",
+        "batch_size": 128,
+    }
 
     switch: tuple[str, ...] = ()
     """Changes of the optimiser during the training, each with a fresh state, as EPOCH:OPTIMIZER such as

@@ -13,7 +13,7 @@ from torch import nn
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.errors import BadInput
-from lossatlas.recipes.base import spell_list
+from lossatlas.recipes.base import AUTO, spell_list
 from lossatlas.recipes.fit_config import FitConfig
 
 __all__ = ["settle_fit"]
@@ -59,12 +59,12 @@ def settle_fit(
     usual = dict(USUAL[kind])
     sizes = len(usual["coarse"] if config.coarse is None else config.coarse) + 1
     usual["shares"] = SHARES.get(sizes, (1 / sizes,) * sizes)
-    usual["lr"], of_scale = RATES[kind, config.optimizer or usual["optimizer"]]
+    usual["lr"], of_scale = RATES[kind, usual["optimizer"] if config.optimizer == AUTO else config.optimizer]
     if "scale" in dict(chart.named_parameters()):
         usual["scale_lr"] = of_scale * (usual["lr"] if config.lr is None else config.lr)
     usual["isometry"] = ISOMETRY if chart.curved else 0.0
     usual |= of_picture
-    settled = replace(config, **{name: value for name, value in usual.items() if getattr(config, name) is None})
+    settled = replace(config, **{name: value for name, value in usual.items() if getattr(config, name) in (None, AUTO)})
     if len(settled.shares or ()) != sizes:
         raise BadInput(
             f"shares is {spell_list(settled.shares or ())}; expected {sizes} positive shares of the budget, one for "

@@ -19,7 +19,7 @@ class Bezier(Curve):
     Example:
         A curve between two networks in R^3, whose bend starts in the middle of the segment:
 
-        >>> import lossatlas as la
+        >>> import torch, lossatlas as la
         >>> curve = la.Bezier.between(torch.tensor([[0.0, 0.0, 0.0], [1.0, 2.0, 4.0]]))
         >>> curve.points(torch.tensor([[0.0], [0.5], [1.0]])).tolist()
         [[0.0, 0.0, 0.0], [0.5, 1.0, 2.0], [1.0, 2.0, 4.0]]
