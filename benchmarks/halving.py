@@ -6,7 +6,7 @@ other work on the machine counts for little. What is compared is the gap on *tra
 random cells, 500 images); test images are not looked at.
 
     python benchmarks/halving.py --folder DIR --json FILE         `conv`, the skull at 40x40 on FashionMNIST
-    python benchmarks/halving.py --json FILE --variants base muon
+    python benchmarks/halving.py --json FILE --variants base "Muon 5e-3"
     python benchmarks/halving.py --json FILE --data cifar10 --pattern heart --size 32
 
 A run that was stopped goes on with the fits that FILE does not have yet.
@@ -36,7 +36,6 @@ settle()
 import torch
 from study import optimizer, warm_up
 from time_to_pattern import HeldOut
-from torch import Tensor
 
 from lossatlas.fitting import Fit
 from lossatlas.fitting.budget import Budget
@@ -73,62 +72,6 @@ class Variant:
     settings: dict[str, Any] = field(default_factory=dict)
     change: Change | None = None
     averaged: float | None = None
-
-
-class Muon(torch.optim.Optimizer):
-    """torch's Muon on the matrices that a chart's vectors hold, and Adam on the rest.
-
-    A matrix is a weight of two or more dimensions, as (outputs, rest), of one vector of one parameter of the chart; it
-    shares its memory with the chart.
-    """
-
-    def __init__(self, fit: Fit, lr: float, betas: tuple[float, float], besides: float) -> None:
-        space = fit.engine.network.space
-        self._pieces: list[tuple[Tensor, Tensor, Any]] = []
-        groups: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
-
-        def add(leaf: Tensor, p: Tensor, place: Any, rate: float, matrix: bool) -> None:
-            leaf = torch.nn.Parameter(leaf)
-            self._pieces.append((leaf, p, place))
-            groups[matrix].append({"params": [leaf], "lr": rate, "base_lr": rate})
-
-        for group in fit._optimizer.param_groups:
-            for p in group["params"]:
-                if p.ndim == 0:
-                    add(p.data, p, (), group["base_lr"], False)
-                    continue
-                for row in range(len(p)) if p.ndim == 2 else [None]:
-                    for entry in space.entries:
-                        place = entry.slice if row is None else (row, entry.slice)
-                        part, matrix = p.data[place], len(entry.shape) > 1
-                        add(
-                            part.view(entry.shape[0], -1) if matrix else part,
-                            p,
-                            place,
-                            lr if matrix else besides,
-                            matrix,
-                        )
-        self._muon = torch.optim.Muon(groups[True], lr=lr, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
-        self._adam = torch.optim.Adam(groups[False], betas=betas)
-        super().__init__(
-            [p for group in fit._optimizer.param_groups for p in group["params"]], {"lr": 1.0, "base_lr": 1.0}
-        )
-
-    def step(self, closure: Any = None) -> None:
-        factor = self.param_groups[0]["lr"]
-        for leaf, p, place in self._pieces:
-            leaf.grad = p.grad[place].view(leaf.shape)
-        for inner in (self._muon, self._adam):
-            for group in inner.param_groups:
-                group["lr"] = group["base_lr"] * factor
-            inner.step()
-
-
-def muon(lr: float, besides: float = 2e-3) -> Change:
-    def change(fit: Fit) -> None:
-        fit._optimizer = Muon(fit, lr, (0.8, 0.95), besides)
-
-    return change
 
 
 def staged(make: Callable[[Any, int, int], Pattern]) -> Change:
@@ -174,14 +117,12 @@ VARIANTS: dict[str, Variant] = {
     "warm-up 5 %": Variant(change=warm_up(0.05)),
     "average of the last weights": Variant(averaged=0.99),
     "NAdam": Variant(change=optimizer(torch.optim.NAdam, 2e-3, betas=(0.8, 0.95)).change),
-    "Muon 2e-3": Variant(change=muon(2e-3)),
-    "Muon 5e-3": Variant(change=muon(5e-3)),
-    "Muon 1e-2": Variant(change=muon(1e-2)),
-    "Muon 1e-2, Adam 5e-3": Variant(change=muon(1e-2, 5e-3)),
-    "Muon 5e-3, Adam 5e-3": Variant(change=muon(5e-3, 5e-3)),
-    "Muon 3e-3": Variant(change=muon(3e-3)),
-    "Muon 5e-3, cells 32, images 8": Variant({"cells": 32, "batch_size": 8}, muon(5e-3)),
-    "Muon 5e-3, scale's rate x 1": Variant({"scale_lr": 2e-3}, muon(5e-3)),
+    "Muon 2e-3": Variant({"optimizer": "muon", "lr": 2e-3}),
+    "Muon 5e-3": Variant({"optimizer": "muon", "lr": 5e-3}),
+    "Muon 1e-2": Variant({"optimizer": "muon", "lr": 1e-2}),
+    "Muon 3e-3": Variant({"optimizer": "muon", "lr": 3e-3}),
+    "Muon 5e-3, cells 32, images 8": Variant({"optimizer": "muon", "lr": 5e-3, "cells": 32, "batch_size": 8}),
+    "Muon 5e-3, scale's rate x 1": Variant({"optimizer": "muon", "lr": 5e-3, "scale_lr": 2e-3}),
 }
 
 

@@ -219,7 +219,10 @@ def test_scores_of_all_kinds_of_pictures_rank_charts_and_give_none_where_there_i
     assert np.isnan(squared.compute({"loss": torch.full((16,), torch.inf)}))
     grey = Levels(RAMP).make_scoring(16, metrics)
     assert grey is not None
-    assert grey.compute({"loss": Levels(RAMP)._target.exp()[:16]}) <= 1
+    asked = torch.tensor(RAMP.losses.reshape(-1))
+    places = torch.cdist(grey.coords, torch.from_numpy(RAMP.coords().reshape(-1, len(RAMP.axes)))).argmin(dim=1)
+    assert grey.compute({"loss": asked[places]}) == pytest.approx(1.0)
+    assert grey.compute({"loss": 1 / asked[places]}) == pytest.approx(-1.0)
     members = la.Decorrelated(la.MemberGrid(9)).make_scoring(100, metrics)
     assert members is not None
     assert members.coords.shape == (9, 2)

@@ -53,6 +53,8 @@ class Chart(nn.Module, ABC):
     options: ClassVar[type[Any] | None] = None
     """The frozen dataclass of the options of the kind, ``--chart.OPTION`` on the command line; None where it has none.
     Options are passed to the methods that make a chart; what the chart needs of them later belongs to its state."""
+    curved: ClassVar[bool] = False
+    """Whether the chart may stretch, shear and fold weight space, so that surveys show how it does."""
     counts: ClassVar[Mapping[str, torch.dtype]] = MappingProxyType({})
     """The dtypes of those tensors of its state that are integers or booleans."""
     interpolation: ClassVar[str] = "general"
@@ -120,6 +122,10 @@ class Chart(nn.Module, ABC):
                     else BadInput(f"chart {cls.kind()!r} has no options; leave out {name!r}")
                 )
         return cls.options(**given or {}) if cls.options is not None else None
+
+    def is_within(self, coords: Tensor) -> Tensor:
+        """Which coordinates (P, d) lie in the domain that the chart was made for, (P,), bool; by default all."""
+        return torch.ones(len(coords), dtype=torch.bool, device=coords.device)
 
     @property
     def statistics(self) -> Params:
@@ -225,13 +231,6 @@ class CoefficientChart(Chart):
         if not issubclass(kind, cls):
             raise BadInput(f"{option} {spec!r} {cls.refusal}; choose {' or '.join(cls.names())}")
         return kind
-
-    curved: ClassVar[bool] = False
-    """Whether the chart may stretch, shear and fold weight space, so that surveys show how it does."""
-
-    def is_within(self, coords: Tensor) -> Tensor:
-        """Which coordinates (P, d) lie in the domain that the chart was made for, (P,), bool; by default all."""
-        return torch.ones(len(coords), dtype=torch.bool, device=coords.device)
 
     @property
     def control_count(self) -> int | None:

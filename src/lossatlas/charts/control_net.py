@@ -152,11 +152,6 @@ class ControlNet(Startable):
 
     @staticmethod
     @abstractmethod
-    def count_least(degree: int) -> int:
-        """The least number of controls along an axis for polynomials of a degree."""
-
-    @staticmethod
-    @abstractmethod
     def basis(x: Tensor, count: int, degree: int) -> Tensor:
         """The polynomials (P, count) at x (P, 1), whose domain is [0, 1]; they go on beyond it, and sum to one."""
 
@@ -238,9 +233,9 @@ class ControlNet(Startable):
         for axis, count, p in zip(name_axes(len(net)), net, degree, strict=True):
             if p < 1:
                 raise BadInput(f"the degree along {axis} is {p}; expected 1 or more, since 0 would not vary")
-            if count < (least := cls.count_least(p)):
+            if count <= p:
                 raise BadInput(
-                    f"{count_things(count, 'control')} along {axis} cannot have degree {p}; give {least} controls or "
+                    f"{count_things(count, 'control')} along {axis} cannot have degree {p}; give {p + 1} controls or "
                     "more, or a lower degree"
                 )
 

@@ -9,14 +9,13 @@ from torch import Tensor
 
 from lossatlas.engine.contracts import Functional
 from lossatlas.errors import BadInput
+from lossatlas.linalg import form_gram
+from lossatlas.weights.mixing import SparseShares
 
 __all__ = ["add_stretching"]
 
 ENTRIES = 2**24
 """How many numbers of the controls, or of the vectors along the axes, are worked on at a time."""
-
-SPARSE = 0.125
-"""Below which share of numbers that are not zero a matrix is multiplied as a sparse one: those of splines are."""
 
 
 def add_stretching(functional: Functional, tangents: Tensor, controls: Tensor, into_controls: Tensor) -> float:
@@ -50,11 +49,7 @@ def add_stretching(functional: Functional, tangents: Tensor, controls: Tensor, i
 
 def _by_controls(functional: Functional, tangents: Tensor, controls: Tensor, into_controls: Tensor) -> float:
     """Gram matrices from the scalar products of the controls."""
-    gram = torch.zeros(len(controls), len(controls), dtype=torch.float64, device=controls.device)
-    for columns in _slices(controls, len(controls)):
-        wide = controls[:, columns].double()
-        gram += wide @ wide.T
-    gram.requires_grad_()
+    gram = form_gram(controls).to(controls.device).requires_grad_()
     mixed = (tangents.mT.flatten(0, 1) @ gram).view_as(tangents.mT)
     value = functional.stretching(mixed @ tangents)
     (by_gram,) = torch.autograd.grad(value, gram)
@@ -68,24 +63,26 @@ def _by_vectors(functional: Functional, tangents: Tensor, controls: Tensor, into
     """Gram matrices from the vectors along the axes, formed slice by slice in the numbers of the controls."""
     count, _, axes = tangents.shape
     rows = tangents.mT.flatten(0, 1).to(controls)
-    mix, fold = (_as_factor(each) for each in (rows, rows.T))
+    sparse = SparseShares.of(rows, controls, into_controls)
+
+    def mix(columns: slice) -> Tensor:
+        part = controls[:, columns]
+        return (rows @ part if sparse is None else sparse.mix(part)).view(count, axes, -1)
+
     grams = torch.zeros(count, axes, axes, dtype=torch.float64, device=controls.device)
     for columns in _slices(controls, len(rows)):
-        vectors = (mix @ controls[:, columns]).view(count, axes, -1)
+        vectors = mix(columns)
         grams += (vectors @ vectors.mT).double()
     value = functional.stretching(grams.requires_grad_())
     (by_grams,) = torch.autograd.grad(value, grams)
     both = (by_grams + by_grams.mT).to(controls)
     for columns in _slices(controls, len(rows)):
-        vectors = (mix @ controls[:, columns]).view(count, axes, -1)
-        into_controls[:, columns] += (fold @ (both @ vectors).flatten(0, 1)).to(into_controls)
+        by_vectors = (both @ mix(columns)).flatten(0, 1)
+        if sparse is None:
+            into_controls[:, columns].addmm_(rows.T, by_vectors)
+        else:
+            sparse.fold(by_vectors, into_controls[:, columns])
     return float(value.detach())
-
-
-def _as_factor(matrix: Tensor) -> Tensor:
-    """The matrix, sparse where that makes products with it faster; GPUs multiply dense ones, bit for bit alike."""
-    few = matrix.count_nonzero() < SPARSE * matrix.numel()
-    return matrix.to_sparse() if matrix.device.type == "cpu" and few else matrix
 
 
 def _slices(controls: Tensor, rows: int) -> Iterator[slice]:

@@ -32,8 +32,8 @@ class Muon(ChartOptimizer):
     The vectors of a chart, such as its origin and directions or its controls, hold weight matrices of the network, each
     a slice that is shaped (outputs, everything else); a convolution is one, too. The momentum of such a slice is made
     orthogonal before it is added, so that all directions in the matrix are followed equally. Biases, normalisations and
-    the chart's own numbers, such as a scale, are left to Adam. Computed in the precision of the chart: half of that, as
-    in ``torch.optim.Muon``, is emulated on many processors.
+    the chart's own numbers, such as a scale, are left to Adam. It is computed in the precision of the chart, since
+    bfloat16, in which ``torch.optim.Muon`` computes, is emulated on many processors.
 
     Args:
         lr: the learning rate of matrices, which a schedule multiplies by a factor; an update has 0.2 times that as its

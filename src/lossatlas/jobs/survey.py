@@ -15,7 +15,7 @@ import torch
 import xarray as xr
 
 from lossatlas import schema
-from lossatlas.charts import CoefficientChart, encode_chart
+from lossatlas.charts import encode_chart
 from lossatlas.engine import Engine, Plan, StreamingMetric
 from lossatlas.engine.memory import find_memory_limit
 from lossatlas.jobs.estimate import Estimate, Pieces, measure_peak_bytes
@@ -93,7 +93,7 @@ def _survey(
             if not (how.attendance.has_company and (run.path / CHART).is_file()):
                 run.write_bytes(CHART, encode_chart(recipe.chart))
             put_networks(store, recipe)
-            if isinstance(recipe.chart, CoefficientChart) and recipe.chart.curved:
+            if recipe.chart.curved:
                 put_distortion(store, recipe.chart)
         left = count_points_left(path, _likely_points(recipe))
         followed = recipe.site.trajectory is not None and is_followed(store, recipe)
@@ -233,7 +233,7 @@ def _summary(recipe: SurveyRecipe, survey: xr.Dataset, seconds: float) -> dict[s
         found |= _spread(survey)
     if schema.MEASURED in survey:
         found["points_evaluated"] = int(survey[schema.MEASURED].sum())
-    if isinstance(recipe.chart, CoefficientChart) and recipe.chart.curved:
+    if recipe.chart.curved:
         found |= summarise_distortion(survey, select_domain(recipe.chart, recipe.grid))
     return {
         **found,

@@ -12,11 +12,11 @@ from torch import Tensor
 from lossatlas.engine import StreamingMetric
 from lossatlas.errors import BadInput
 from lossatlas.losses import Loss, check_grouping, find_group_losses, share_examples
-from lossatlas.objectives.objective import SampledPoints, SingleStage
-from lossatlas.objectives.scoring import Scoring, correlate_log_loss, pick_points
-from lossatlas.pictures import LOSS_FLOOR, ColourPicture, settle_groups, write_group
+from lossatlas.objectives.cells import CellTargets
+from lossatlas.objectives.objective import SampledPoints
+from lossatlas.objectives.scoring import Scoring, correlate_log_loss
+from lossatlas.pictures import LOSS_FLOOR, ColourPicture, settle_groups, write_groups
 from lossatlas.schema import CHANNELS, GROUP_LOSS
-from lossatlas.streams import make_generator
 from lossatlas.types import Outputs
 
 __all__ = ["ColourLevels"]
@@ -25,7 +25,7 @@ Groups = tuple[tuple[int, ...], ...]
 
 
 @final
-class ColourLevels(SingleStage):
+class ColourLevels(CellTargets):
     """The mean over random cells and three channels of the squared difference between log mean loss and log target.
 
     The mean loss of a channel is that of the examples of its group of classes in the minibatch. A channel whose group
@@ -53,27 +53,12 @@ class ColourLevels(SingleStage):
     def __init__(self, picture: ColourPicture, *, cells: int = 50) -> None:
         if not isinstance(picture, ColourPicture):
             raise BadInput(f"ColourLevels shows a ColourPicture; got {picture!r}")
-        self.picture = picture
-        self.axes = picture.axes
-        if cells < 1:
-            raise BadInput(f"a step samples {cells} cells; expected at least 1")
-        target = torch.from_numpy(picture.log_losses)
-        counted = ~target.isnan().any(dim=-1)
-        self.sampled = counted.numpy()
-        """The cells that may be sampled, shaped like the picture's: all that are not ignored."""
-        self._coords = torch.from_numpy(picture.coords())[counted]
-        self._target = target[counted]
-        self.most_points = min(cells, len(self._target))
-        groups = picture.groups
-        self.scored_by = () if groups is None else (f"{GROUP_LOSS}:{';'.join(map(write_group, groups))}",)
+        super().__init__(picture, picture.log_losses, cells)
+        self._groups = picture.groups
+        self.scored_by = () if self._groups is None else (f"{GROUP_LOSS}:{write_groups(self._groups)}",)
 
-    def _describe(self) -> str:
-        return f"{self.picture!r}, {super()._describe()}"
-
-    def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
-        order = torch.randperm(len(self._target), generator=make_generator(seed, "cells", step))
-        picked = order[: self.most_points]
-        return _SampledColours(self._coords[picked], self._target[picked], self.picture.groups)
+    def sample_at(self, coords: Tensor, targets: Tensor) -> SampledPoints:
+        return _SampledColours(coords, targets, self._groups)
 
     def make_scoring(self, most: int, metrics: Mapping[str, StreamingMetric]) -> Scoring | None:
         """Make the mean, over the channels whose target varies, of the correlation of log loss and log target.
@@ -81,8 +66,7 @@ class ColourLevels(SingleStage):
         None where the groups are left open, since they follow from outputs, which a fit sees later, and where no
         channel varies.
         """
-        picked = pick_points(len(self._target), most, "scored")
-        target = self._target[picked].numpy()
+        coords, target = self._pick_scored(most)
         varied = [k for k in range(len(CHANNELS)) if np.ptp(target[:, k]) > 0]
         if not self.scored_by or not varied:
             return None
@@ -92,7 +76,7 @@ class ColourLevels(SingleStage):
             each = [correlate_log_loss(found[:, k], target[:, k]) for k in varied]
             return sum(each) / len(each)
 
-        return Scoring("colour_correlation", self._coords[picked], {GROUP_LOSS: metrics[GROUP_LOSS]}, compute)
+        return Scoring("colour_correlation", coords, {GROUP_LOSS: metrics[GROUP_LOSS]}, compute)
 
 
 @final

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import final
 
-import torch
 from torch import Tensor
 
 from lossatlas.engine import StreamingMetric
 from lossatlas.errors import BadInput
-from lossatlas.objectives.objective import SampledPoints, SingleStage
-from lossatlas.objectives.scoring import Scoring, correlate_log_loss, pick_points
+from lossatlas.objectives.cells import CellTargets
+from lossatlas.objectives.objective import SampledPoints
+from lossatlas.objectives.scoring import Scoring, correlate_log_loss
 from lossatlas.pictures import LOSS_FLOOR, GreyPicture
-from lossatlas.streams import make_generator
 from lossatlas.types import Outputs
 
 __all__ = ["Levels"]
 
 
 @final
-class Levels(SingleStage):
+class Levels(CellTargets):
     """The mean over random cells of the squared difference between log mean loss and log target loss.
 
     Args:
@@ -34,32 +33,16 @@ class Levels(SingleStage):
     def __init__(self, picture: GreyPicture, *, cells: int = 50) -> None:
         if not isinstance(picture, GreyPicture):
             raise BadInput(f"Levels shows a GreyPicture; got {picture!r}")
-        self.picture = picture
-        self.axes = picture.axes
-        if cells < 1:
-            raise BadInput(f"a step samples {cells} cells; expected at least 1")
-        target = torch.from_numpy(picture.target)
-        counted = ~target.isnan()
-        self.sampled = counted.numpy()
-        """The cells that may be sampled, shaped like the picture's: all that are not ignored."""
-        self._coords = torch.from_numpy(picture.coords())[counted]
-        self._target = target[counted]
-        self.most_points = min(cells, len(self._target))
+        super().__init__(picture, picture.target, cells)
 
-    def _describe(self) -> str:
-        return f"{self.picture!r}, {super()._describe()}"
-
-    def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
-        order = torch.randperm(len(self._target), generator=make_generator(seed, "cells", step))
-        picked = order[: self.most_points]
-        return _SampledLevels(self._coords[picked], self._target[picked])
+    def sample_at(self, coords: Tensor, targets: Tensor) -> SampledPoints:
+        return _SampledLevels(coords, targets)
 
     def make_scoring(self, most: int, metrics: Mapping[str, StreamingMetric]) -> Scoring | None:
-        picked = pick_points(len(self._target), most, "scored")
-        target = self._target[picked].numpy()
+        coords, target = self._pick_scored(most)
         return Scoring(
             "log_loss_correlation",
-            self._coords[picked],
+            coords,
             {"loss": metrics["loss"]},
             lambda values: correlate_log_loss(values["loss"], target),
         )

@@ -12,9 +12,11 @@ from lossatlas.pictures.groups import (
     check_groups,
     find_left_out,
     parse_group,
+    parse_groups,
     settle_groups,
     share_classes,
     write_group,
+    write_groups,
 )
 from lossatlas.pictures.members import MemberGrid
 from lossatlas.pictures.names import SHAPES, SOURCES, find_picture_options, find_source, picture
@@ -69,6 +71,7 @@ __all__ = [
     "find_picture_options",
     "find_source",
     "parse_group",
+    "parse_groups",
     "parse_size",
     "picture",
     "score_accuracy",
@@ -78,4 +81,5 @@ __all__ = [
     "settle_groups",
     "share_classes",
     "write_group",
+    "write_groups",
 ]

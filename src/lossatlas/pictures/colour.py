@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lossatlas.errors import BadInput
 from lossatlas.pictures.groups import check_groups, settle_groups, write_group
-from lossatlas.pictures.raster import Raster, TargetVariable, check_sides
+from lossatlas.pictures.raster import Raster, TargetVariable, check_sides, take_losses
 from lossatlas.schema import CHANNELS, TargetColour
 
 __all__ = ["ColourPicture"]
@@ -127,18 +127,11 @@ def _as_losses(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.float64]:
     if array.ndim != 3 or array.shape[-1] != len(CHANNELS):
         raise BadInput(f"picture {name!r} has losses of shape {array.shape}; expected (height, width, 3)")
     check_sides(array.shape[:2], name)
-    if array.dtype == np.bool_ or not np.isrealobj(array) or not np.issubdtype(array.dtype, np.number):
-        raise BadInput(f"picture {name!r} has losses of type {array.dtype}; expected real numbers, in the loss's unit")
-    losses = array.astype(np.float64)
+    losses = take_losses(array, name)
     ignored = np.isnan(losses)
     if (ignored.any(axis=-1) != ignored.all(axis=-1)).any():
         raise BadInput(f"picture {name!r} has a cell that is NaN in some channels; expected NaN in all or in none")
     counted = losses[~ignored]
-    odd = counted[~((counted > 0) & np.isfinite(counted))]
-    if odd.size:
-        raise BadInput(
-            f"picture {name!r} has a target loss of {odd[0]}; expected positive losses, or NaN to ignore a cell"
-        )
     if not counted.size or (np.ptp(counted.reshape(-1, len(CHANNELS)), axis=1) == 0).all():
         raise BadInput(f"picture {name!r} has three channels that are alike; expected colours, or take a GreyPicture")
     return losses

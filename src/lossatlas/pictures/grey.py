@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossatlas.errors import BadInput
-from lossatlas.pictures.raster import Raster, TargetVariable, check_sides
+from lossatlas.pictures.raster import Raster, TargetVariable, check_sides, take_losses
 from lossatlas.schema import TARGET_LOSS
 
 __all__ = ["GreyPicture"]
@@ -63,15 +63,7 @@ class GreyPicture(Raster):
 def _as_losses(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.float64]:
     """A float64 copy of the array, after all checks of :class:`GreyPicture`."""
     check_sides(array.shape, name)
-    if array.dtype == np.bool_ or not np.isrealobj(array) or not np.issubdtype(array.dtype, np.number):
-        raise BadInput(f"picture {name!r} has losses of type {array.dtype}; expected real numbers, in the loss's unit")
-    losses = array.astype(np.float64)
-    counted = losses[~np.isnan(losses)]
-    odd = counted[~((counted > 0) & np.isfinite(counted))]
-    if odd.size:
-        raise BadInput(
-            f"picture {name!r} has a target loss of {odd[0]}; expected positive losses, or NaN to ignore a cell"
-        )
-    if np.unique(counted).size < 2:
+    losses = take_losses(array, name)
+    if np.unique(losses[~np.isnan(losses)]).size < 2:
         raise BadInput(f"picture {name!r} has fewer than two levels of loss; expected at least two: nothing else shows")
     return losses

@@ -8,7 +8,19 @@ from itertools import pairwise
 
 from lossatlas.errors import BadInput
 
-__all__ = ["check_groups", "find_left_out", "parse_group", "settle_groups", "share_classes", "write_group"]
+__all__ = [
+    "check_groups",
+    "find_left_out",
+    "parse_group",
+    "parse_groups",
+    "settle_groups",
+    "share_classes",
+    "write_group",
+    "write_groups",
+]
+
+BETWEEN = ";"
+"""Between groups that are written as one text."""
 
 MOST_CLASSES = 10**5
 """One more than the largest class that a group may name."""
@@ -49,6 +61,27 @@ def write_group(group: Iterable[int]) -> str:
         else:
             runs.append([number, number])
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def parse_groups(text: str) -> tuple[tuple[int, ...], ...]:
+    """Parse groups that :func:`write_groups` wrote.
+
+    Raises:
+        BadInput: as :func:`parse_group`.
+
+    >>> parse_groups("0-2;3,5")
+    ((0, 1, 2), (3, 5))
+    """
+    return tuple(map(parse_group, text.split(BETWEEN)))
+
+
+def write_groups(groups: Iterable[Iterable[int]]) -> str:
+    """Write groups as one text, such as the argument of the metric ``group_loss``.
+
+    >>> write_groups([(0, 1, 2), (3, 5)])
+    '0-2;3,5'
+    """
+    return BETWEEN.join(map(write_group, groups))
 
 
 def check_groups(groups: Iterable[Iterable[int]]) -> tuple[tuple[int, ...], ...]:

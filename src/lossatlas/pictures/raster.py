@@ -14,7 +14,7 @@ from lossatlas.describing import write_repr
 from lossatlas.errors import BadInput
 from lossatlas.schema import AXES
 
-__all__ = ["SMALLEST_SIDE", "Raster", "TargetVariable", "check_sides"]
+__all__ = ["SMALLEST_SIDE", "Raster", "TargetVariable", "check_sides", "take_losses"]
 
 SMALLEST_SIDE = 4
 """The smallest number of cells along a side of a picture; with fewer, hardly any cell has a neighbourhood."""
@@ -157,6 +157,23 @@ def check_sides(shape: tuple[int, ...], name: str) -> None:
         raise BadInput(
             f"picture {name!r} is {sides} cells; expected at least {SMALLEST_SIDE} along every side: take a larger size"
         )
+
+
+def take_losses(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.float64]:
+    """A float64 copy of target losses, NaN where a cell is ignored.
+
+    Raises:
+        BadInput: they are not real numbers, or one is neither positive and finite nor NaN.
+    """
+    if array.dtype == np.bool_ or not np.isrealobj(array) or not np.issubdtype(array.dtype, np.number):
+        raise BadInput(f"picture {name!r} has losses of type {array.dtype}; expected real numbers, in the loss's unit")
+    losses = array.astype(np.float64)
+    odd = losses[~np.isnan(losses) & ~((losses > 0) & np.isfinite(losses))]
+    if odd.size:
+        raise BadInput(
+            f"picture {name!r} has a target loss of {odd[0]}; expected positive losses, or NaN to ignore a cell"
+        )
+    return losses
 
 
 def _flip_v(on_grid: npt.NDArray[S]) -> npt.NDArray[S]:

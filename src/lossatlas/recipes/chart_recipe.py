@@ -216,21 +216,22 @@ class DescentRecipe(ChartRecipe[D]):
         same = self.survey_buffers.record == self.buffers.record
         return engine if same else self.build_engine(engine.plan)
 
-    def begin_fit(
-        self,
-        engine: Engine,
-        target_gap: float | None = None,
-        *,
-        keep_best: KeepBest | None = None,
-        average_last: float = 0.0,
-    ) -> Fit:
+    @property
+    def keep_best(self) -> KeepBest | None:
+        """Return what the best chart is found with, which is kept; None keeps that of the end."""
+        return None
+
+    @property
+    def average_last(self) -> float:
+        """Return the share of the budget whose last steps are averaged."""
+        return 0.0
+
+    def begin_fit(self, engine: Engine, target_gap: float | None = None) -> Fit:
         """Make the fit, before its first step.
 
         Args:
             engine: the engine, with the buffers policy of the fit.
             target_gap: stop when the running mean of the gap reaches this.
-            keep_best: what the best chart is found with, which is kept; None keeps that of the end.
-            average_last: the share of the budget whose last steps are averaged.
         """
         return Fit(
             self.chart,
@@ -244,6 +245,6 @@ class DescentRecipe(ChartRecipe[D]):
             seed=self.config.seed,
             target_gap=target_gap,
             augment=self.augment,
-            keep_best=keep_best,
-            average_last=average_last,
+            keep_best=self.keep_best,
+            average_last=self.average_last,
         )

@@ -69,24 +69,18 @@ class FitRecipe(DescentRecipe[FitConfig]):
         """Return the coordinates of the survey along each axis."""
         return self.picture.grid(self.config.padding)
 
-    def begin_fit(
-        self,
-        engine: Engine,
-        target_gap: float | None = None,
-        *,
-        keep_best: KeepBest | None = None,
-        average_last: float | None = None,
-    ) -> Fit:
-        """Make the fit, before its first step, with what its configuration says where nothing else is given."""
-        config = self.config
-        if keep_best is None and config.keep_best and self.data.holdout is not None:
-            keep_best = KeepBest(self.data.holdout, eval_batch_size=config.eval_batch_size)
-        return super().begin_fit(
-            engine,
-            config.target_gap if target_gap is None else target_gap,
-            keep_best=keep_best,
-            average_last=config.average_last if average_last is None else average_last,
-        )
+    @property
+    def keep_best(self) -> KeepBest | None:
+        if not self.config.keep_best or self.data.holdout is None:
+            return None
+        return KeepBest(self.data.holdout, eval_batch_size=self.config.eval_batch_size)
+
+    @property
+    def average_last(self) -> float:
+        return self.config.average_last
+
+    def begin_fit(self, engine: Engine, target_gap: float | None = None) -> Fit:
+        return super().begin_fit(engine, self.config.target_gap if target_gap is None else target_gap)
 
     def fingerprints(self) -> dict[str, str]:
         contents = self.picture.list_contents().items()

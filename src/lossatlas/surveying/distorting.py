@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 import xarray as xr
 
-from lossatlas.charts import CoefficientChart, Distortion, measure_distortion
+from lossatlas.charts import Chart, Distortion, measure_distortion
 from lossatlas.schema import OnChart
 from lossatlas.surveying.arrays import Grid
 from lossatlas.surveying.store import SurveyStore
@@ -29,7 +29,7 @@ FOLDED = 0.2
 ELEMENTS = {1: "length", 2: "area", 3: "volume"}
 
 
-def put_distortion(store: SurveyStore, chart: CoefficientChart) -> None:
+def put_distortion(store: SurveyStore, chart: Chart) -> None:
     """Write how a chart distorts weight space at the points of its store, unless it is there: see :class:`OnChart`.
 
     Raises:
@@ -121,7 +121,7 @@ def summarise_distortion(survey: xr.Dataset, crop: Callable[[Any], Any] = np.asa
     return {**numbers, "separation_smallest": float(separation.min()) if separation.size else None}
 
 
-def select_domain(chart: CoefficientChart, grid: Grid) -> Callable[[Reals], Reals]:
+def select_domain(chart: Chart, grid: Grid) -> Callable[[Reals], Reals]:
     """Make a function that selects the values at the points of a grid in a chart's domain; at all, if none is in it."""
     coords = torch.cartesian_prod(*map(torch.as_tensor, grid.values())).view(-1, len(grid))
     within = chart.is_within(coords).cpu().numpy().reshape([len(axis) for axis in grid.values()])

@@ -14,7 +14,7 @@ import xarray as xr
 
 from lossatlas import schema
 from lossatlas.bounds import check_arguments
-from lossatlas.charts import Chart, CoefficientChart, RepeatedSlice
+from lossatlas.charts import Chart, RepeatedSlice
 from lossatlas.curvatures import CurvatureSettings
 from lossatlas.data import Split, name_splits
 from lossatlas.engine import (
@@ -182,7 +182,7 @@ def survey(
             if picture is not None:
                 surveyor.check(store)
                 put_target(store, picture, padding, engine.network.loss)
-            if isinstance(chart, CoefficientChart) and chart.curved:
+            if chart.curved:
                 surveyor.check(store)
                 put_distortion(store, chart)
             tell = partial(reporter.progress, "survey", numbers={})

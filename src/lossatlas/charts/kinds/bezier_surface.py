@@ -54,10 +54,6 @@ class BezierSurface(ControlNet):
         degree = spread_over_axes(options.degree, start.axes, "degree")
         return cls.on_plane(start, [each + 1 for each in degree], degree)
 
-    @staticmethod
-    def count_least(degree: int) -> int:
-        return degree + 1
-
     @classmethod
     def _check_net(cls, net: Sequence[int], degree: Sequence[int]) -> None:
         super()._check_net(net, degree)

@@ -58,10 +58,6 @@ class Spline(ControlNet):
         return cls.on_plane(start, [int(side) for side in reversed(options.controls.split("x"))], options.degree)
 
     @staticmethod
-    def count_least(degree: int) -> int:
-        return degree + 1
-
-    @staticmethod
     def list_greville(count: int, degree: int) -> Tensor:
         return (torch.arange(count, dtype=torch.float64) - (degree - 1) / 2) / (count - degree)
 

@@ -12,13 +12,10 @@ from lossatlas.engine import Evaluation, Folded, StreamingMetric
 from lossatlas.errors import BadInput
 from lossatlas.losses import Loss, find_group_losses, has_groups
 from lossatlas.metrics.mean import divide_ratio, find_ratio_error, sum_ratio
-from lossatlas.pictures import check_groups, parse_group, settle_groups, write_group
+from lossatlas.pictures import check_groups, parse_groups, settle_groups, write_groups
 from lossatlas.schema import GROUP, GROUP_LOSS, STANDARD_ERROR, Companion, Quantity
 
 __all__ = ["GroupLoss"]
-
-BETWEEN = ";"
-"""Between groups in the argument and in the record."""
 
 
 class GroupLoss(StreamingMetric):
@@ -49,14 +46,13 @@ class GroupLoss(StreamingMetric):
 
     @classmethod
     def of(cls, argument: str) -> Self:
-        return cls(map(parse_group, argument.split(BETWEEN)))
+        return cls(parse_groups(argument))
 
     def applies(self, loss: Loss) -> bool:
         return has_groups(loss)
 
     def quantity(self, loss: Loss) -> Quantity:
-        record = BETWEEN.join(map(write_group, self.groups))
-        return Quantity(GROUP_LOSS, "mean loss of a group of classes", loss.units, GROUP, record)
+        return Quantity(GROUP_LOSS, "mean loss of a group of classes", loss.units, GROUP, write_groups(self.groups))
 
     def length(self, evaluation: Evaluation) -> int:
         settle_groups(self.groups, evaluation.labelled.logits.shape[-1])
