@@ -15,6 +15,7 @@ from lossatlas.errors import BadInput
 from lossatlas.schema import OnChart
 from lossatlas.surveying.distorting import describe_distortion, select_domain, summarise_distortion
 from lossatlas.views import data, draw
+from lossatlas.views.report import sentence
 
 GRID = {"u": np.linspace(-1, 1, 9), "v": np.linspace(-0.8, 0.8, 7)}
 
@@ -182,6 +183,16 @@ class TestSurveys:
         assert summarise_distortion(found) == {}
         with pytest.raises(BadInput, match="distortion was measured"):
             draw(found, ["distortion"])
+
+    def test_reports_call_a_curved_chart_curved(self, problem: la.Problem) -> None:
+        flat = la.Plane.random(problem.module, initialiser=la.Xavier(), scale=2.0, seed=0)
+        said = {
+            "A plane through": self.survey(problem, flat, GRID),
+            "A curved surface through": self.survey(problem, self.spline(2), GRID),
+            "A curve through": self.survey(problem, self.spline(1), {"u": GRID["u"]}),
+        }
+        for words, survey in said.items():
+            assert sentence(survey).startswith(words)
 
     @pytest.mark.parametrize("axes", [1, 2])
     def test_they_are_drawn(self, problem: la.Problem, axes: int) -> None:

@@ -15,7 +15,7 @@ import xarray as xr
 
 from lossatlas.cards import embed_png
 from lossatlas.files.writing import write_atomically
-from lossatlas.schema import Along
+from lossatlas.schema import Along, OnChart
 from lossatlas.views import data, scales
 from lossatlas.views.drawing import draw_interactive
 from lossatlas.views.picture import DrawnPicture, InteractivePicture
@@ -208,7 +208,9 @@ def sentence(survey: xr.Dataset) -> str:
     whole, survey = survey, data.take_first_sample(survey)
     axes = data.axes(survey)
     shape = " \u00d7 ".join(str(survey.sizes[axis]) for axis in axes)
-    place = {1: "curve" if Along.T in survey else "line", 2: "plane", 3: "volume"}.get(len(axes), "region")
+    curved = OnChart.AREA in survey
+    names = {1: "curve", 2: "curved surface", 3: "curved volume"} if curved else {1: "line", 2: "plane", 3: "volume"}
+    place = "curve" if Along.T in survey and len(axes) == 1 else names.get(len(axes), "region")
     shown = data.fields(survey, scales.LOSS) or data.fields(survey, scales.ACCURACY) or data.quantities(survey)
     field = data.preferred(shown)
     if not axes:

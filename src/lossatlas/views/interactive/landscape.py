@@ -29,7 +29,7 @@ class Landscape(InteractiveView):
     """A surface with a loss as height (of the same split, or the preferred one) and the chosen variable as colour."""
 
     needs = "two axes with at least two points each, and a loss"
-    caption = "The loss over the plane as a surface that can be turned; the menu chooses what the colour shows."
+    caption = "The loss over the two axes as a surface that can be turned; the menu chooses what the colour shows."
     rank = 10
 
     def applies(self, survey: xr.Dataset) -> bool:

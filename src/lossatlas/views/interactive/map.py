@@ -17,7 +17,7 @@ class Map(InteractiveView):
     """A heat map of the chosen variable, for planes without a loss or with a single point along an axis."""
 
     needs = "two axes"
-    caption = "A heat map over the plane; the menu chooses the quantity."
+    caption = "A heat map over the two axes; the menu chooses the quantity."
     rank = 20
 
     def applies(self, survey: xr.Dataset) -> bool:

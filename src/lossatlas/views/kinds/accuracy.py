@@ -17,7 +17,7 @@ class Accuracy(SurveyView):
     """Heat maps of the accuracy, one per split; high accuracy is dark, as low loss is in other pictures."""
 
     needs = "two axes and an accuracy"
-    caption = "Heat maps of the accuracy over the plane, one per split with a common colour scale."
+    caption = "Heat maps of the accuracy over the two axes, one per split with a common colour scale."
     rank = 30
     heeds = COLOURED
     metric = scales.ACCURACY

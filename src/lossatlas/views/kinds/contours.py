@@ -17,7 +17,7 @@ class Contours(SurveyView):
     """Contour lines labelled with their levels, a panel per split; by default round levels are chosen from the data."""
 
     needs = "two axes with at least two points each, and a loss"
-    caption = "Contour lines of the loss over the plane, a panel per split, labelled with their levels."
+    caption = "Contour lines of the loss over the two axes, a panel per split, labelled with their levels."
     rank = 25
     heeds = CONTOURED
 

@@ -17,7 +17,7 @@ class Filled(SurveyView):
     """Filled contours of the loss, a panel per split, with a colour bar; low loss is dark."""
 
     needs = "two axes with at least two points each, and a loss"
-    caption = "Filled contours of the loss over the plane, a panel per split, with the same levels."
+    caption = "Filled contours of the loss over the two axes, a panel per split, with the same levels."
     rank = 26
     heeds = CONTOURED
 

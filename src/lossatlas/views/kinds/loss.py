@@ -17,7 +17,7 @@ class Loss(SurveyView):
     """Heat maps of the loss on a logarithmic scale, one per split; low loss is dark."""
 
     needs = "two axes and a loss"
-    caption = "Heat maps of the loss over the plane, one per split with a common colour scale."
+    caption = "Heat maps of the loss over the two axes, one per split with a common colour scale."
     rank = 20
     heeds = COLOURED
 

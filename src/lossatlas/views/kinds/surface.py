@@ -22,7 +22,7 @@ class Surface(SurveyView):
     """The loss of one split (test, if there is one) as a surface, with a logarithmic height."""
 
     needs = "two axes with at least two points each, and a loss"
-    caption = "The loss over the plane as a surface in three dimensions; height and colour both show the loss."
+    caption = "The loss over the two axes as a surface in three dimensions; height and colour both show the loss."
     rank = 40
     narrowest = 80 * MILLIMETRE
     heeds = COLOURED
