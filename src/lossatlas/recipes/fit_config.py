@@ -93,8 +93,8 @@ class SamplingConfig(FittedConfig, OptimizerConfig):
     """Fraction of the sampled cells that have another class in their 3x3 neighbourhood; by default the fraction of the
     picture's low cells that have one, or of its high cells where that is larger."""
     boundary_only: bool | None = None
-    """Sample only cells that have another class in their 3x3 neighbourhood, a --boundary_share of 1, or no cell more
-    often than another."""
+    """Sample only cells that have another class in their 3x3 neighbourhood, a --boundary_share of 1; if this is denied,
+    all cells are sampled alike."""
     coarse: tuple[float, ...] | None = None
     """Coarser sizes that are fitted first, as fractions of the size; with none the fit begins at full size. By default
     0.3 and 0.6, and 0.25 and 0.5 for networks with convolutions."""
