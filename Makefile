@@ -17,7 +17,7 @@ setup: .venv/installed
 # Nothing is compiled beforehand: that takes longer than the rest, and Python compiles what it imports.
 .venv/installed: .venv/python pyproject.toml constraints.txt
 	$(PIP) --no-compile torch
-	$(PIP) --no-compile --editable .
+	$(PIP) --no-compile --editable '.[explore]'
 	touch $@
 
 # Tests start Python hundreds of times, so here everything is compiled, on all cores; some packages ship files that are
