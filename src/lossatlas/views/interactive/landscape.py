@@ -7,7 +7,9 @@ import xarray as xr
 
 from lossatlas.views import data, scales
 from lossatlas.views.base import InteractiveView
-from lossatlas.views.interactive._traces import (
+from lossatlas.views.networks import networks
+from lossatlas.views.plot import Plot
+from lossatlas.views.traces import (
     Trace,
     assemble,
     escape_text,
@@ -17,8 +19,6 @@ from lossatlas.views.interactive._traces import (
     make_hover,
     make_scale,
 )
-from lossatlas.views.networks import networks
-from lossatlas.views.plot import Plot
 
 __all__ = ["Landscape"]
 

@@ -7,10 +7,10 @@ import xarray as xr
 
 from lossatlas.views import data, scales
 from lossatlas.views.base import InteractiveView
-from lossatlas.views.interactive._traces import MARGIN, Trace, assemble, escape_text, list_choices
 from lossatlas.views.looks import GREY
 from lossatlas.views.networks import networks
 from lossatlas.views.plot import Plot, Strand
+from lossatlas.views.traces import MARGIN, Trace, assemble, escape_text, list_choices
 
 __all__ = ["Line"]
 

@@ -6,9 +6,9 @@ import xarray as xr
 
 from lossatlas.views import data
 from lossatlas.views.base import InteractiveView
-from lossatlas.views.interactive._traces import assemble, lay_out_plane, list_choices, make_flag, make_heat_map
 from lossatlas.views.networks import networks
 from lossatlas.views.plot import Plot
+from lossatlas.views.traces import assemble, lay_out_plane, list_choices, make_flag, make_heat_map
 
 __all__ = ["Map"]
 

@@ -6,8 +6,8 @@ import xarray as xr
 
 from lossatlas.views import data, scales
 from lossatlas.views.base import InteractiveView
-from lossatlas.views.interactive._traces import assemble, lay_out_plane, list_choices, make_heat_map, make_heights
 from lossatlas.views.plot import Plot
+from lossatlas.views.traces import assemble, lay_out_plane, list_choices, make_heat_map, make_heights
 
 __all__ = ["Volume"]
 
