@@ -8,6 +8,7 @@ import re
 import resource
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -101,10 +102,19 @@ def full_disk(limit: int = 0) -> Iterator[Callable[[], None]]:
     """Gives what fills the disk: a limit on the size of files stands in for it."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    lock, over = threading.Lock(), False
+
+    def fill() -> None:
+        with lock:  # zarr's threads may still come here when the disk is to be empty again
+            if not over:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+
     try:
-        yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        yield fill
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        with lock:
+            over = True
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
 
 
