@@ -424,7 +424,7 @@ class OpenedRun:
         """
         from lossatlas.surveying.store import read_survey
 
-        return read_survey(self._find_store())
+        return read_survey(self.find_store())
 
     @cached_property
     def curvature(self) -> xr.Dataset:
@@ -452,7 +452,12 @@ class OpenedRun:
             raise self._lack("ensemble", "give a run of lossatlas ensemble", (EnsembleConfig.verb,))
         return read_ensemble(self.path)
 
-    def _find_store(self) -> Path:
+    def find_store(self) -> Path:
+        """Return the path of the survey, which may be unfinished or damaged.
+
+        Raises:
+            BadInput: the survey does not exist yet.
+        """
         if not (self.path / SURVEY).is_dir():
             raise self._lack("survey", ADVICE, CHARTED)
         return self.path / SURVEY
@@ -465,7 +470,7 @@ class OpenedRun:
         """
         from lossatlas.exchange import read_undamaged
 
-        return read_undamaged(self._find_store())
+        return read_undamaged(self.find_store())
 
 
 def _says_all(base: ProblemRecipe) -> bool:
