@@ -27,7 +27,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["LONGEST_BODY", "TOKEN", "Gate", "HostNames", "Refusal", "Routes", "write_host"]
+__all__ = ["LONGEST_BODY", "PAGE", "TOKEN", "Gate", "HostNames", "Refusal", "Routes", "write_host"]
 
 LONGEST_BODY = 1_000_000
 """Bytes of the longest body that is read."""
@@ -107,7 +107,7 @@ def _is_literal(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Routes:
-    """The paths that are let through, those of a Dash page by default: everything else that Dash serves is not needed.
+    """The paths that are let through; by default those of the explorer's page: what else Dash serves is not needed.
 
     Args:
         pages: exact paths that are read.
@@ -117,7 +117,7 @@ class Routes:
 
     pages: frozenset[str] = frozenset({"/", "/_dash-layout", "/_dash-dependencies", "/_favicon.ico"})
     calls: frozenset[str] = frozenset({"/_dash-update-component"})
-    folders: tuple[str, ...] = ("/_dash-component-suites/", "/assets/")
+    folders: tuple[str, ...] = ("/_dash-component-suites/", "/assets/", "/results/")
 
     def serve(self, method: str, path: str) -> bool:
         """Whether a request is let through."""
@@ -126,8 +126,8 @@ class Routes:
         return path in self.pages or (path.startswith(self.folders) and SAFE_PATH.fullmatch(path) is not None)
 
 
-DASH = Routes()
-"""The paths of a Dash page."""
+PAGE = Routes()
+"""The paths of the explorer's page."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class Gate:
         hosts: HostNames,
         token: str,
         *,
-        routes: Routes = DASH,
+        routes: Routes = PAGE,
         inline_scripts: Sequence[str] = (),
     ) -> None:
         self._app = app

@@ -19,7 +19,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from wsgiref.types import WSGIApplication
 
 from lossatlas.errors import BadInput
-from lossatlas.explorer.gate import DASH, TOKEN, Gate, HostNames, Routes, write_host
+from lossatlas.explorer.gate import PAGE, TOKEN, Gate, HostNames, Routes, write_host
 from lossatlas.files.reading import tell_reason
 
 __all__ = ["HOST", "SHORTEST_TOKEN", "Address", "check_port", "choose_token", "open_browser", "serve"]
@@ -107,7 +107,7 @@ def serve(
     stop: Callable[[], bool],
     host: str = HOST,
     port: int | None = None,
-    routes: Routes = DASH,
+    routes: Routes = PAGE,
     inline_scripts: Sequence[str] = (),
 ) -> None:
     """Serve a page behind a gate until it is asked to stop.
