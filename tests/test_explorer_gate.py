@@ -46,7 +46,9 @@ class Browser:
         start_response("200 OK", [("Content-Type", "text/plain"), ("Cache-Control", "public, max-age=60")])
         return [b"the page"]
 
-    def call(self, path: str = PAGE, query: str = "", method: str = "GET", **headers: Any) -> tuple[int, dict[str, str]]:
+    def call(
+        self, path: str = PAGE, query: str = "", method: str = "GET", **headers: Any
+    ) -> tuple[int, dict[str, str]]:
         environ = {
             "REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query, "HTTP_HOST": f"127.0.0.1:{PORT}",
             "REQUEST_URI": f"{path}?{query}" if query else path, "wsgi.input": Unreadable(), **headers,
@@ -91,7 +93,12 @@ def test_the_address_with_the_token_gives_the_page_and_a_cookie_that_is_not_the_
 
 
 def test_the_cookie_opens_what_the_page_needs_and_the_application_does_not_see_it(inside: Browser) -> None:
-    for path in (PAGE, "/_dash-layout", "/_dash-component-suites/dash/deps/react@18.v4_1m2.3.1.min.js", "/assets/a.css"):
+    for path in (
+        PAGE,
+        "/_dash-layout",
+        "/_dash-component-suites/dash/deps/react@18.v4_1m2.3.1.min.js",
+        "/assets/a.css",
+    ):
         assert inside.call(path)[0] == inside.call(path, method="HEAD")[0] == 200, path
     assert inside.call(CALL, method="POST", CONTENT_LENGTH=str(LONGEST_BODY))[0] == 200
     assert inside.call(HTTP_COOKIE=f"a=b; {inside.cookie} ;c=d")[0] == 200
@@ -104,8 +111,8 @@ def test_the_cookie_opens_what_the_page_needs_and_the_application_does_not_see_i
     "query",
     [
         "", "token", "token=", "token=wrong", f"token={TOKEN}x", f"token={TOKEN[:-1]}", f"TOKEN={TOKEN}",
-        f"token=x&token={TOKEN}", f"token={TOKEN}&token={TOKEN}", "token=%ff%fe", "token=\ud800", "token=ä€", "&" * 9000,
-        f"x=token={TOKEN}", "token=%00",
+        f"token=x&token={TOKEN}", f"token={TOKEN}&token={TOKEN}", "token=%ff%fe", "token=\ud800", "token=ä€",
+        "&" * 9000, f"x=token={TOKEN}", "token=%00",
     ],
 )  # fmt: skip
 def test_without_the_token_nothing_is_seen(query: str) -> None:
@@ -124,6 +131,11 @@ def test_another_cookie_is_not_known(inside: Browser, cookie: str) -> None:
 @pytest.mark.parametrize(("method", "path"), [("POST", PAGE), ("HEAD", PAGE), ("GET", "/_dash-layout"), ("GET", "/x")])
 def test_the_token_opens_the_page_alone(method: str, path: str) -> None:
     assert Browser().call(path, f"token={TOKEN}", method)[0] == 403
+
+
+def fetched(site: str, mode: str, dest: str) -> dict[str, str]:
+    """What a browser says of where a request comes from."""
+    return {"HTTP_SEC_FETCH_SITE": site, "HTTP_SEC_FETCH_MODE": mode, "HTTP_SEC_FETCH_DEST": dest}
 
 
 HOSTILE = {
@@ -145,15 +157,10 @@ HOSTILE = {
     "the origin of another name": (403, {"HTTP_ORIGIN": f"http://localhost:{PORT}"}),
     "the origin of another scheme": (403, {"HTTP_ORIGIN": f"https://127.0.0.1:{PORT}"}),
     "another site": (403, {"HTTP_SEC_FETCH_SITE": "cross-site"}),
-    "another site that leads here": (
-        403, {"HTTP_SEC_FETCH_SITE": "cross-site", "HTTP_SEC_FETCH_MODE": "navigate", "HTTP_SEC_FETCH_DEST": "document"},
-    ),
-    "a picture on another port": (
-        403, {"HTTP_SEC_FETCH_SITE": "same-site", "HTTP_SEC_FETCH_MODE": "no-cors", "HTTP_SEC_FETCH_DEST": "image"},
-    ),
-    "a frame on another port": (
-        403, {"HTTP_SEC_FETCH_SITE": "same-site", "HTTP_SEC_FETCH_MODE": "navigate", "HTTP_SEC_FETCH_DEST": "iframe"},
-    ),
+    "another site that leads here": (403, fetched("cross-site", "navigate", "document")),
+    "a picture on another port": (403, fetched("same-site", "no-cors", "image")),
+    "a frame on another port": (403, fetched("same-site", "navigate", "iframe")),
+    "another path on another port": (403, {"path": "/_dash-layout", **fetched("same-site", "navigate", "document")}),
     "a site of a new kind": (403, {"HTTP_SEC_FETCH_SITE": "unheard-of"}),
     "another method": (405, {"method": "DELETE"}),
     "options": (405, {"method": "OPTIONS"}),
@@ -173,7 +180,8 @@ HOSTILE = {
         for path in (
             "//", "/x", "/..", "/assets/../x", "/assets/..", "/assets//a.css", "/assets/./a.css", "/assets/",
             "/assets/a\\..\\b", "/assets/%2e%2e/x", "/assets/a.css\0", "/assets/\u00e4", "/assets/\ud800",
-            "/assets/a.css/", "/_dash-component-suites/../assets/a.css", "/_reload-hash", "/_mcp", "/_dash_startup_route/x",
+            "/assets/a.css/", "/_dash-component-suites/../assets/a.css", "/_reload-hash", "/_mcp",
+            "/_dash_startup_route/x",
             "/_dash-layout/", "/_DASH-LAYOUT", "/etc/passwd", "/assets/a.css\n", "/assets/a b",
         )
     },
@@ -231,7 +239,7 @@ def test_a_browser_on_this_machine_may_use_any_of_its_names(name: str) -> None:
         ("127.0.0.1", "127.0.0.1", ["localhost:80", "127.0.0.1:80"], ["192.0.2.7:80", "host:80"]),
         ("192.0.2.7", "192.0.2.7", ["192.0.2.7:80", "192.0.2.7"], ["localhost:80", "127.0.0.1:80", "192.0.2.8:80"]),
         ("Atlas", "192.0.2.7", ["atlas:80", "ATLAS", "192.0.2.7:80"], ["atlas.evil.example:80", "192.0.2.8:80"]),
-        ("0.0.0.0", "0.0.0.0", ["192.0.2.7:80", "localhost", "[2001:db8::1]"], ["evil.example:80", "1.2.3:80", "01.2.3.4"]),
+        ("0.0.0.0", "0.0.0.0", ["192.0.2.7:80", "localhost", "[2001:db8::1]"], ["evil.example", "1.2.3", "01.2.3.4"]),
         ("::", "::", ["192.0.2.7", "[2001:db8::1]:80"], ["2001:db8::1", "[2001:db8::1", "[::g]:80", "a.b", "[]"]),
         ("::1", "::1", ["[::1]:80", "[::1]", "localhost"], ["::1", "[::2]", ":80", ""]),
     ],
@@ -243,6 +251,10 @@ def test_a_server_answers_by_names_that_nobody_else_can_take(
     assert [name for name in answered if name not in names] == []
     assert [name for name in refused if name in names] == []
     assert all(f"{name.removesuffix(':80')}:81" not in names for name in answered)
+
+
+def test_a_page_on_another_port_may_lead_here(inside: Browser) -> None:
+    assert inside.call(**fetched("same-site", "navigate", "document"))[0] == 200
 
 
 def test_every_answer_says_what_a_browser_may_do_with_it(inside: Browser) -> None:
@@ -327,7 +339,9 @@ class Served:
         answer = link.getresponse()
         assert (answer.status, answer.read()) == (200, b"the page")
         cookie = answer.headers["Set-Cookie"].partition(";")[0]
-        link.request("POST", CALL, body=b"numbers", headers={"Cookie": cookie, "Origin": f"http://127.0.0.1:{self.port}"})
+        link.request(
+            "POST", CALL, body=b"numbers", headers={"Cookie": cookie, "Origin": f"http://127.0.0.1:{self.port}"}
+        )
         assert link.getresponse().read() == b"the pagenumbers"
         link.close()
         return cookie
@@ -401,7 +415,9 @@ def test_a_thousand_hostile_requests_two_hundred_at_a_time_leave_the_page_as_it_
     assert codes.count(b"403") > 500
     assert not [answer for answer in answers if b"the page\r" in answer or b"Set-Cookie" in answer]
     assert all(b"X-Content-Type-Options: nosniff" in answer for answer in answers if answer)
-    assert not [answer for answer in answers if b"Server:" in answer or b"waitress" in answer or b"100 Continue" in answer]
+    assert not [
+        answer for answer in answers if b"Server:" in answer or b"waitress" in answer or b"100 Continue" in answer
+    ]
     served.open()
     assert threading.active_count() <= threads + 1
 

@@ -217,20 +217,22 @@ class TaskQueue:
             ticket: of the task. Of one that is not known the stage is ``forgotten``.
         """
         with self._changed:
-            return self._see(ticket)
+            return self._see(self._find(ticket))
 
     def wait(self, ticket: str, seconds: float) -> TaskState:
         """Wait until a task has ended, at most for some seconds; returns how it is then."""
         with self._changed:
-            self._changed.wait_for(lambda: self._see(ticket).ended, timeout=seconds)
-            return self._see(ticket)
+            task = self._find(ticket)  # who waits gets the result even if it is forgotten at once
+            self._changed.wait_for(lambda: self._see(task).ended, timeout=seconds)
+            return self._see(task)
 
     def stop(self, ticket: str) -> None:
         """Ask a task to stop: at once if it waits, and where it next reports or breathes if it runs."""
         with self._changed:
-            for task in [each for each in self._waiting if each.ticket == ticket]:
+            task = self._find(ticket)
+            if task in self._waiting:
                 self._end(task, "stopped")
-            for task in [each for each in self._running if each.ticket == ticket]:
+            elif task in self._running:
                 task.asked = task.asked or "stopped"
 
     def close(self, seconds: float | None = None) -> bool:
@@ -254,13 +256,16 @@ class TaskQueue:
         self._unhook()
         return not self._worker.is_alive()
 
-    def _see(self, ticket: str) -> TaskState:
+    def _find(self, ticket: str) -> _Task | None:
+        """The task of a ticket; under the lock."""
+        present = (each for each in (*self._waiting, *self._running) if each.ticket == ticket)
+        return next(present, None) or self._ended.get(ticket)
+
+    def _see(self, task: _Task | None) -> TaskState:
         """The state of a task; under the lock."""
-        place = next((i for i, each in enumerate(self._waiting, start=1) if each.ticket == ticket), 0)
-        among = [self._waiting[place - 1]] if place else [each for each in self._running if each.ticket == ticket]
-        task = among[0] if among else self._ended.get(ticket)
         if task is None:
             return TaskState("forgotten", error="its result is not kept any more; ask again")
+        place = self._waiting.index(task) + 1 if task in self._waiting else 0
         return TaskState(
             task.stage, task.label, place, task.done, task.total, task.words, task.result, task.error,
             tuple(task.cautions),

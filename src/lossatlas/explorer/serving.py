@@ -245,16 +245,21 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def open_browser(url: str, note: Callable[[str], None]) -> None:
+def open_browser(url: str, note: Callable[[str], None]) -> threading.Thread | None:
     """Open an address in the user's browser, from a thread of its own: a browser may take its time.
 
     Args:
         url: the address.
         note: takes a line where there is no display or no browser.
+
+    Returns:
+        The thread; None where none was needed.
     """
     if sys.platform.startswith("linux") and not any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))):
-        note("there is no display to open a browser on; open the address above yourself")  # w3m would take the terminal
-        return
+        note(
+            "a browser needs a display, and none is set; open the address above yourself"
+        )  # w3m would take the terminal
+        return None
 
     def open_it() -> None:
         try:
@@ -264,4 +269,6 @@ def open_browser(url: str, note: Callable[[str], None]) -> None:
         if not opened:
             note("no browser could be opened; open the address above yourself")
 
-    threading.Thread(target=open_it, name="lossatlas-browser", daemon=True).start()
+    thread = threading.Thread(target=open_it, name="lossatlas-browser", daemon=True)
+    thread.start()
+    return thread
