@@ -169,6 +169,7 @@ class TestBadInput:
             ([f"--token={'x' * 500}"], "--token is not one of an address"),
             (["--host=0.0.0.0"], "can be reached by other machines; give --token"),
             (["--host=0.0.0.0", "--token=fifteen-letters"], "--token has 15 characters"),
+            (["--host="], "--host is empty"),
             (["--host=no.such.host.invalid"], "is not a name or an address of this machine"),
             (["--device=abacus"], "device is 'abacus'"),
         ],

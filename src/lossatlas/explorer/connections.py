@@ -166,7 +166,7 @@ class _Server(TcpWSGIServer):
         channels: Any = self.active_channels
         late = time.monotonic() - REQUEST_SECONDS
         for channel in channels.values():
-            if channel.request is not None and channel.request.begun < late:
+            if channel.request is not None and not channel.requests and channel.request.begun < late:
                 channel.will_close = True
 
 

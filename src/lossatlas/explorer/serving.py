@@ -161,8 +161,10 @@ def _resolve(host: str) -> tuple[socket.AddressFamily, str]:
     Raises:
         BadInput: there is no such host.
     """
+    if not host:
+        raise BadInput(f"--host is empty; expected a name or an address of this machine, or leave it out for {HOST}")
     try:
-        found = socket.getaddrinfo(host or None, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         raise BadInput(
             f"--host {host!r} is not a name or an address of this machine ({tell_reason(error)}); leave it out for "
