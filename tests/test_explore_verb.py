@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import shutil
 import signal
@@ -54,10 +53,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def started(*tokens: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def started(*tokens: str, program: tuple[str, ...] = ("-m", "lossatlas", "explore")) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "lossatlas", "explore", *tokens], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, env={**os.environ, **environment},
+        [sys.executable, *program, *tokens], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
     )  # fmt: skip
     try:
         yield process
@@ -96,6 +95,43 @@ def test_its_first_line_is_the_address_and_a_signal_ends_it(number: signal.Signa
         first, last = errors.splitlines()
         assert first == f"lossatlas: port {taken.getsockname()[1]} is in use, so the page is on port {parts.port}"
         assert last.startswith("lossatlas: interrupted; ")
+
+
+BUSY = """
+import sys
+from types import SimpleNamespace
+
+import torch
+
+from lossatlas.cli import main
+from lossatlas.explorer import page
+
+def work(handle):
+    print("begun", file=sys.stderr, flush=True)
+    numbers = torch.ones(1000, 1000)
+    while True:
+        numbers @ numbers
+
+def make_page(runs, queue):
+    queue.submit("w", "k", "one that never asks", work)
+    return SimpleNamespace(server=None, csp_hashes=list)
+
+page.make_page = make_page
+sys.exit(main(["explore", *sys.argv[1:], "--no_browser"]))
+"""
+
+
+def test_a_second_interrupt_does_not_wait_for_a_task(runs: Path) -> None:
+    with started(str(runs / "survey"), program=("-c", BUSY)) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        assert process.stderr.readline() == "begun\n"
+        process.send_signal(signal.SIGINT)
+        assert "Ctrl-C ends it at once" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20)[1].startswith("lossatlas: interrupted; the task")
+        assert process.returncode == 130
 
 
 def refused(capsys: pytest.CaptureFixture[str], *tokens: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -13,6 +14,9 @@ from lossatlas.cli.panels import Example, Panel
 from lossatlas.cli.signals import is_asked_to_stop
 from lossatlas.cli.terminal import note, say
 from lossatlas.errors import BadInput, Interrupted
+
+if TYPE_CHECKING:
+    from lossatlas.explorer.queue import TaskQueue
 
 __all__ = ["EXPLORE"]
 
@@ -76,10 +80,21 @@ def explore(
             inline_scripts=scripts,
         )  # fmt: skip
     finally:
+        _end(queue)
+    raise Interrupted("interrupted; the page has ended, and what was measured on it is in the runs")
+
+
+def _end(queue: TaskQueue) -> None:
+    """Wait for the task that is carried out to stop, or end the process where one does not want to wait."""
+    try:
         if not queue.close(PATIENCE):
             note("waiting for a part of a task that is computed; Ctrl-C ends it at once")
             queue.close()
-    raise Interrupted("interrupted; the page has ended, and what was measured on it is in the runs")
+    except KeyboardInterrupt:
+        note("interrupted; the task that was carried out is lost, and what it stored is kept")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(Interrupted.exit_code)  # Python aborts if it ends while another thread computes in torch
 
 
 def _check_extra() -> None:
