@@ -145,6 +145,12 @@ from .schedules.kinds.steps import StepDecay as StepDecay
 from .schedules.kinds.swa import AveragingRate as AveragingRate
 from .schedules.kinds.swa_cyclic import CyclicAveragingRate as CyclicAveragingRate
 from .schedules.kinds.warm_restarts import WarmRestarts as WarmRestarts
+from .studies import (
+    Breaks as Breaks,
+    ExaminedSplit as ExaminedSplit,
+    examine_point as examine_point,
+    find_breaks as find_breaks,
+)
 from .surveying import make_grid as make_grid
 from .training import (
     AverageRecorder as AverageRecorder,

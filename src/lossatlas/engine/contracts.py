@@ -182,8 +182,9 @@ class Folded:
     """The sums, (p, ...), float64."""
     examples: int
     """The number of examples."""
-    population: int
-    """The number of examples from which they were sampled without replacement; equal if they are all."""
+    population: float
+    """The number of examples from which they were sampled without replacement; equal if they are all, infinite if they
+    stand for examples that nobody has seen."""
     squared_norms: Callable[[], Tensor]
     """Computes the squared norms (p,) of the points' weight vectors, float64."""
 

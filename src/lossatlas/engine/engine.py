@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -25,7 +25,7 @@ from lossatlas.engine.stretching import add_stretching
 from lossatlas.errors import BadInput
 from lossatlas.losses import share_examples, split_terms
 from lossatlas.schema import Companion
-from lossatlas.types import Batch, Outputs
+from lossatlas.types import Batch, Outputs, Params
 from lossatlas.weights import WeightSpace
 
 __all__ = ["Engine", "Pullback"]
@@ -85,6 +85,7 @@ class Engine:
         split: Split,
         metrics: Mapping[str, StreamingMetric],
         eval_batch_size: int,
+        listen: Callable[[slice, slice, Evaluation], None] | None = None,
     ) -> dict[str, Tensor]:
         """Evaluate streaming metrics over a split at every point.
 
@@ -94,6 +95,8 @@ class Engine:
             split: the examples.
             metrics: by name.
             eval_batch_size: examples per batch; under batch statistics those of one are normalised together.
+            listen: told of every evaluation that the metrics are made of, with the slices of its points and examples,
+                for what is wanted of single examples in the same pass; it must not write to it, and may raise.
 
         Returns:
             For each metric a tensor (P,) in float64 on the CPU, or (P, k) if it has several values per point; also for
@@ -104,9 +107,11 @@ class Engine:
         for points in self._chunks(len(coefficients), self.plan.evaluate.points):
             networks = self._points(self._evaluate, coefficients[points], controls)
             sums: dict[str, Tensor] = {}
-            for evaluation in self._seen(networks, split, eval_batch_size):
+            for examples, evaluation in self._seen(networks, split, eval_batch_size):
                 for name, share in measure_batch(metrics, evaluation):
                     sums[name] = sums[name] + share if name in sums else share
+                if listen is not None:
+                    listen(points, examples, evaluation)
             for name, value in self._values(metrics, sums, networks, split).items():
                 parts.setdefault(name, []).append(value.cpu())
         return {name: torch.cat(values) for name, values in parts.items()}
@@ -263,18 +268,38 @@ class Engine:
         coefficients, controls = coefficients.detach(), controls.detach()
         for points in self._chunks(len(coefficients), self.plan.evaluate.points):
             networks = self._points(self._evaluate, coefficients[points], controls)
-            seen = 0
-            for evaluation in self._seen(networks, split, eval_batch_size):
-                count = evaluation.losses.shape[1]
-                yield points, slice(seen, seen + count), evaluation
-                seen += count
+            for examples, evaluation in self._seen(networks, split, eval_batch_size):
+                yield points, examples, evaluation
 
-    def _seen(self, networks: Points, split: Split, eval_batch_size: int) -> Iterator[Evaluation]:
-        """The evaluations of a chunk of points on a split, batch by batch."""
+    def find_state(self, coefficients: Tensor, controls: Tensor) -> Params:
+        """Find the complete state of the network at one point, as ``state_dict`` names it, in new tensors on the CPU.
+
+        Parameters are those of the point, tied ones under all of their names, and so are statistics that points have of
+        their own. Everything else is as in the problem's module, also the running statistics that are not used where
+        layers normalise by the batch.
+
+        Args:
+            coefficients: (1, m).
+            controls: (m, n).
+
+        Raises:
+            BadInput: the state of the module has parts that are not tensors.
+        """
+        networks = self._points(self._evaluate, coefficients.detach(), controls.detach())
+        return self.network.complete({name: values[0] for name, values in networks.params.items()})
+
+    def _seen(self, networks: Points, split: Split, eval_batch_size: int) -> Iterator[tuple[slice, Evaluation]]:
+        """The evaluations of a chunk of points on a split, batch by batch, each with the slice of its examples."""
+        seen = 0
         for batch in cut_parts(split.eval_batches(eval_batch_size), self.plan.evaluate.examples):
             with self._evaluated.in_force(), tell_failures():
                 outputs, losses = self._evaluate.forward(self._evaluated, networks, batch)
-            yield Evaluation.of(outputs, losses, self.network.targets(batch), batch, self.network.loss)
+            count = losses.shape[1]
+            yield (
+                slice(seen, seen + count),
+                Evaluation.of(outputs, losses, self.network.targets(batch), batch, self.network.loss),
+            )
+            seen += count
 
     def derivatives(
         self,

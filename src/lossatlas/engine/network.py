@@ -251,6 +251,25 @@ class Network:
         """
         return params | self._prepared.buffers(each_point, params, coefficients)
 
+    def complete(self, params: Params) -> Params:
+        """Complete the named tensors of one network to a state that ``load_state_dict`` takes, as a copy on the CPU.
+
+        Args:
+            params: parameters, and buffers, of one network by name; tied parameters under their first name.
+
+        Raises:
+            BadInput: the state of the module has parts that are not tensors.
+        """
+        # The module that is called lacks the statistics that its policy does without.
+        state = {**self.original.state_dict(), **self.module.state_dict()}
+        if odd := [name for name, value in state.items() if not isinstance(value, Tensor)]:
+            raise BadInput(
+                f"{odd[0]!r} in the state of the model is a {type(state[odd[0]]).__name__}, and a file of weights has "
+                "tensors alone; keep such things outside of the state"
+            )
+        own = self._all_names(params)
+        return {name: own.get(name, value).detach().cpu().clone() for name, value in state.items()}
+
     def _fingerprint(self) -> str:
         varied = {name for entry in self.space.entries for name in entry.names}
         state = {name: value for name, value in self.module.state_dict().items() if isinstance(value, Tensor)}

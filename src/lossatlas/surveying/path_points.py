@@ -21,6 +21,10 @@ class PathPoints(NamedTuple):
     controls: Tensor
     """(m, n)."""
 
+    def form_first(self) -> Tensor:
+        """The first of the weight vectors, (n,)."""
+        return self.coefficients[0] @ self.controls
+
 
 def locate_points(chart: CoefficientChart, coords: Tensor) -> PathPoints:
     """The points of a chart at coordinates (P, d), without gradients."""

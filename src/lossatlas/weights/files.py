@@ -116,6 +116,7 @@ def _sharded(index: Path) -> dict[str, Tensor]:
     return {name: state[name] for name in places}
 
 
-def serialise_state(state: Mapping[str, Tensor]) -> bytes:
-    """Serialise named tensors as a safetensors file."""
-    return save({name: value.detach().cpu().contiguous() for name, value in state.items()})
+def serialise_state(state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
+    """Serialise named tensors as a safetensors file, with metadata that say what they are."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    return save(tensors, None if metadata is None else dict(metadata))
