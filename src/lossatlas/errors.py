@@ -5,8 +5,11 @@ Every message is one line that says what is wrong, what was expected and what to
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+from typing import Any
 
 __all__ = [
     "BadInput",
@@ -19,6 +22,7 @@ __all__ = [
     "format_error",
     "locate_error",
     "make_unknown_error",
+    "note_cautions",
     "tell_raised",
     "trace_causes",
 ]
@@ -157,3 +161,21 @@ def make_unknown_error(kind: str, name: str, choices: Iterable[str], hint: str =
     guess = f"did you mean {near[0]!r}? " if near else ""
     article = "an" if kind[:1] in "aeiou" else "a"
     return BadInput(f"{name!r} is not {article} {kind}; {guess}expected {', '.join(listed)}{hint}")
+
+
+@contextmanager
+def note_cautions() -> Iterator[list[str]]:
+    """While entered, the text of each :class:`Caution` is noted once instead of being shown."""
+    noted: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", Caution)
+        show = warnings.showwarning
+
+        def note(message: Warning | str, category: type[Warning], *where: Any, **how: Any) -> None:
+            if not issubclass(category, Caution):
+                show(message, category, *where, **how)
+            elif (line := str(message)) not in noted:
+                noted.append(line)
+
+        warnings.showwarning = note
+        yield noted

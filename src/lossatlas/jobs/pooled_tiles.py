@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import warnings
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,10 @@ from lossatlas.errors import Caution, locate_error
 from lossatlas.files.reading import resolve_path
 from lossatlas.free_memory import share_memory
 from lossatlas.jobs.attending import Attendance
+from lossatlas.jobs.joined_survey import join_survey
 from lossatlas.jobs.spreading import POLL
 from lossatlas.pools import Outcome, Pool, Task
 from lossatlas.recipes.opened_run import OpenedRun
-from lossatlas.rundir import SURVEY
 from lossatlas.surveying import Surveyor, SurveyStore
 from lossatlas.surveying.executor import Executor
 from lossatlas.surveying.tile_source import MOST_LOSSES, Claim
@@ -167,12 +167,4 @@ def _open_survey(run: str, session: str, device: str) -> tuple[Surveyor, SurveyS
     Raises:
         BadInput: data or network have changed since, or are others here.
     """
-    opened = OpenedRun(run, device=device)
-    engine = opened.engine
-    torch.set_num_threads(engine.plan.threads)
-    surveyor = opened.recipe.build_surveyor(engine)
-    chart = surveyor.chart
-    wanted: Mapping[str, Any] = dict.fromkeys(chart.axes, np.empty(0))
-    store = SurveyStore(opened.path / SURVEY, wanted, {"chart": chart.fingerprint()}, joined=True)
-    surveyor.check(store)
-    return surveyor, store
+    return join_survey(OpenedRun(run, device=device))

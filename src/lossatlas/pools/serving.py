@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from lossatlas.errors import Caution
+from lossatlas.errors import note_cautions
 from lossatlas.machine import name_machine
 from lossatlas.pools.envelope import Envelope, tell_host
 from lossatlas.pools.errors import make_error, write_error
@@ -75,7 +73,7 @@ def carry_out(function: str, arguments: Mapping[str, Any], threads: int) -> dict
 
     torch.set_num_threads(threads)  # the last task may have taken another number
     reply: dict[str, Any]
-    with _note_cautions() as cautions:
+    with note_cautions() as cautions:
         try:
             value = call_user_code(load_callable("task", function), **arguments)
             json.dumps(value)
@@ -122,21 +120,3 @@ def read_reply(task: Task, worker: Worker, reply: Mapping[str, Any]) -> Outcome:
     written = reply.get("error")
     error = make_error(written, f"{worker.name} on {worker.host}, at {task.name}") if written else None
     return Outcome(task, worker, reply.get("value"), error, cautions=tuple(reply["cautions"]))
-
-
-@contextmanager
-def _note_cautions() -> Iterator[list[str]]:
-    """While entered, the text of each :class:`Caution` is noted once instead of being shown."""
-    noted: list[str] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", Caution)
-        show = warnings.showwarning
-
-        def note(message: Warning | str, category: type[Warning], *where: Any, **how: Any) -> None:
-            if not issubclass(category, Caution):
-                show(message, category, *where, **how)
-            elif (line := str(message)) not in noted:
-                noted.append(line)
-
-        warnings.showwarning = note
-        yield noted

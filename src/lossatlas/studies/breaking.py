@@ -383,6 +383,9 @@ class _Search:
     def _narrow(self, brackets: _Brackets) -> _Brackets:
         """Halve the brackets of the examples that break first until they are narrow; one bracket for each of these."""
         for _ in range(self._halvings):
+            if not len(brackets.ray):
+                self._advance(1)
+                continue
             brackets = self._prune(brackets)
             # Exact numbers are equal where brackets are: halves are taken of the same radii.
             places, own = np.unique(
@@ -399,8 +402,7 @@ class _Search:
                 for into, part in zip(found, vars(verdict).values(), strict=True):
                     into[points, some] = part
 
-            if len(examples):
-                self._evaluate(places[0].astype(np.intp), places[1], split, rows, put)
+            self._evaluate(places[0].astype(np.intp), places[1], split, rows, put)
             seen, predictions, losses = (part[own, column] for part in found)
             middle = places[1][own]
             brackets = _Brackets(

@@ -14,6 +14,7 @@ from lossatlas.engine.buffers.frozen import FrozenStatistics
 from lossatlas.metrics import choose_streaming_metrics
 from lossatlas.problem import Problem
 from lossatlas.schema import name_variable
+from lossatlas.surveying.path_points import PathPoints
 from lossatlas.weights import WeightSpace
 
 __all__ = ["Standing", "score_network"]
@@ -47,8 +48,8 @@ class Standing:
         # A chart has an axis; only its origin is evaluated.
         chart = Plane(weights, torch.eye(1, len(weights)).to(weights), train_origin=False)
         self._eval_batch_size = eval_batch_size
-        self._controls = weights[None]
-        self._coefficients = torch.ones(1, 1).to(weights)
+        self.point = PathPoints(torch.ones(1, 1).to(weights), weights[None])
+        """Its weights, as the engine takes them."""
         self.engine = engine_for(
             problem, chart, split, space=space, buffers=FrozenStatistics(), plan=plan, eval_batch_size=eval_batch_size,
             memory=memory,
@@ -57,7 +58,7 @@ class Standing:
 
     def evaluate(self, split: Split, metrics: Mapping[str, StreamingMetric]) -> dict[str, float]:
         """The metrics over a split."""
-        found = self.engine.evaluate(self._coefficients, self._controls, split, metrics, self._eval_batch_size)
+        found = self.engine.evaluate(*self.point, split, metrics, self._eval_batch_size)
         return {name: float(values[0]) for name, values in found.items()}
 
     def predictions(self, split: Split) -> tuple[Tensor, Tensor] | None:
@@ -68,7 +69,7 @@ class Standing:
             the outputs (N, ...) of all examples and what each counts in the mean loss (N,), float64; None where outputs
             are more than one tensor.
         """
-        groups = self.engine.evaluations(self._coefficients, self._controls, split, self._eval_batch_size)
+        groups = self.engine.evaluations(*self.point, split, self._eval_batch_size)
         parts = [_counted(evaluation) for _, _, evaluation in groups if isinstance(evaluation.outputs, Tensor)]
         if not parts:
             return None
@@ -81,9 +82,7 @@ class Standing:
 
     def derive(self, split: Split, vectors: tuple[int, int] = (0, 0)) -> Derivatives:
         """Make the derivatives of the mean loss over a split, with room for vectors (``Engine.derivatives``)."""
-        ((_, derivatives),) = self.engine.derivatives(
-            self._coefficients, self._controls, split, self._eval_batch_size, vectors
-        )
+        ((_, derivatives),) = self.engine.derivatives(*self.point, split, self._eval_batch_size, vectors)
         return derivatives
 
 

@@ -113,10 +113,11 @@ class Surveyor:
         for split in splits.values():
             check_network(engine.network, split)
             warn_of_groups(engine.network, split, eval_batch_size, derives=derives)
-        self._controls = chart.lay_controls()
+        self.controls = chart.lay_controls()
+        """What the chart's blocks are made of, laid out once, (m, n)."""
         self._groups = group_metrics(engine, next(iter(splits.values())), metrics)
         check_names(self._groups, splits, chart.axes)
-        check_computations(engine, metrics, next(iter(splits.values())), self._controls)
+        check_computations(engine, metrics, next(iter(splits.values())), self.controls)
         self._unresolved: dict[tuple[str, str], tuple[int, int]] = {}
         """By split and group, the number of points that are less exact than was asked for, and of all."""
         self._tried: dict[str, dict[str, list[float]]] = {}
@@ -125,7 +126,7 @@ class Surveyor:
     @property
     def _dtype(self) -> type[np.floating[Any]]:
         """Of values: networks in 64 bits have losses in 64 bits."""
-        return np.float64 if self._controls.dtype == torch.float64 else np.float32
+        return np.float64 if self.controls.dtype == torch.float64 else np.float32
 
     @property
     def evaluations(self) -> int:
@@ -177,7 +178,7 @@ class Surveyor:
                 self._interpolate(store, refinement)
         elif schema.MEASURED in store.begun:  # refined once, and now evaluated everywhere
             store.put(schema.MEASURED, np.ones(store.shape, dtype=bool), MEASURED_ATTRIBUTES)
-        self._tell_of_unresolved()
+        self.tell_of_unresolved()
 
     def take_unresolved(self) -> list[tuple[str, str, int, int]]:
         """What was evaluated since the last call: per split and group the points that are less exact, and all.
@@ -200,8 +201,14 @@ class Surveyor:
         before = self._unresolved.get((split, group), (0, 0))
         self._unresolved[split, group] = before[0] + unresolved, before[1] + points
 
-    def _tell_of_unresolved(self) -> None:
-        """Warn of points whose results are less exact than was asked for, once for each split and group."""
+    def tell_of_unresolved(self) -> None:
+        """Warn of what was evaluated since it was last taken and is less exact than was asked for.
+
+        Once for each split and group. :meth:`fill` does so in its end, :meth:`at` does not.
+
+        Warns:
+            Caution: there are such points.
+        """
         for group in self._groups:
             for split in self._splits:
                 unresolved, points = self._unresolved.get((split, group.name), (0, 0))
@@ -240,7 +247,7 @@ class Surveyor:
                 metrics |= group.streaming
             found: dict[str, list[float]] = {name: [] for name in metrics}
             for point in torch.tensor(coords, dtype=torch.float64):
-                (block,) = self.chart.blocks(point[None], 1, self._controls)
+                (block,) = self.chart.blocks(point[None], 1, self.controls)
                 values = self.engine.evaluate(block.coefficients, block.controls, few, metrics, self._eval_batch_size)
                 for name in metrics:
                     found[name].append(float(values[name].double().mean()))
@@ -376,7 +383,7 @@ class Surveyor:
         return True
 
     def _find(self, points: Tensor, split_name: str, group: Group) -> dict[str, Tensor]:
-        blocks = self.chart.blocks(points, self._count_together(group), self._controls)
+        blocks = self.chart.blocks(points, self._count_together(group), self.controls)
         parts = [part for block in blocks for part in self._find_in(block, split_name, group)]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
