@@ -29,6 +29,11 @@ QUANTILE = 0.95
 USUAL_BOX = (-1.0, 1.0)
 """How far rays lead along each axis, unless it is said, as grids do."""
 
+SHARPENED = (0.01, 0.1)
+"""The shares of examples for which it is looked more closely where they are broken."""
+SHARPENINGS = 4
+"""How often the radii between which a share is broken are halved."""
+
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
@@ -70,6 +75,8 @@ class Breaks:
         rays: The rays.
         radii: Where they were looked at, (R, S), in coordinates.
         broken: How many of the examples that were whole at the centre are broken there, (R, S).
+        curves: By ray all radii at which broken examples were counted, ascending from 0 at the centre, and their
+            numbers: (2, K). Between the radii above they are those where 1 % and 10 % of the examples are broken.
         whole: How many examples were whole at the centre, all others being left out.
         left_out: How many were broken at the centre.
         unlabelled: How many do not count at all.
@@ -85,6 +92,7 @@ class Breaks:
     rays: Rays
     radii: Floats
     broken: npt.NDArray[np.int64]
+    curves: tuple[Floats, ...]
     whole: int
     left_out: int
     unlabelled: int
@@ -110,8 +118,8 @@ class Breaks:
     def find_radii(self, share: float) -> Floats:
         """Find at which distance a share of the examples is broken in each direction, (R,), in coordinates.
 
-        Between the radii that were looked at, and from none at the centre, numbers are interpolated linearly. NaN where
-        that many do not break within reach.
+        Between the radii of the :attr:`curves` numbers are interpolated linearly. NaN where that many do not break
+        within reach.
 
         Args:
             share: of the examples that were whole at the centre, in (0, 1].
@@ -121,15 +129,11 @@ class Breaks:
         """
         if not 0 < share <= 1:
             raise BadInput(f"a share of examples is {share}; expected a number above 0, up to 1")
-        radii = np.concatenate([np.zeros((len(self.rays), 1)), self.radii], axis=1)
-        counts = np.concatenate([np.zeros((len(self.rays), 1)), self.broken], axis=1)
-        wanted = share * self.whole
         found = np.full(len(self.rays), np.nan)
-        for ray, reached in enumerate(counts >= wanted):
-            if reached.any():
-                k = int(reached.argmax())
-                part = (wanted - counts[ray, k - 1]) / (counts[ray, k] - counts[ray, k - 1])
-                found[ray] = radii[ray, k - 1] + part * (radii[ray, k] - radii[ray, k - 1])
+        for ray, (radii, counts) in enumerate(self.curves):
+            if (k := _find_reaching(counts, share * self.whole)) is not None:
+                part = (share * self.whole - counts[k - 1]) / (counts[k] - counts[k - 1])
+                found[ray] = radii[k - 1] + part * (radii[k] - radii[k - 1])
         return found
 
     def find_most_fragile(self, share: float = 0.1) -> int | None:
@@ -158,7 +162,8 @@ def find_breaks(
     examples are not classified one by one, it breaks where its loss exceeds the 95th percentile of the losses at the
     centre; those above it there are left out. A loss that is not finite is broken in any case.
 
-    Along every ray the network is evaluated at equally spaced radii. The place of a break lies between the last radius
+    Along every ray the network is evaluated at equally spaced radii, and at some between them where few of the examples
+    are broken. The place of a break lies between the last radius
     before and the first one at which it was seen; for the examples that break first it is narrowed down by bisection,
     on all rays that may come first. What breaks and heals between two radii is not seen.
 
@@ -313,7 +318,8 @@ class _Search:
         self._on_points = on_points or _nothing
         self._controls = chart.lay_controls()
         self._halvings = max(0, math.ceil(math.log2(1 / (steps * tolerance))))
-        self._done, self._total = 0, 1 + len(rays) * steps + self._halvings
+        sharpenings = len(rays) * SHARPENINGS * len(SHARPENED)
+        self._done, self._total = 0, 1 + len(rays) * steps + sharpenings + self._halvings
         self._radii = rays.reaches[:, None] * (np.arange(1, steps + 1) / steps)
 
     def find(self) -> Breaks:
@@ -332,6 +338,7 @@ class _Search:
                 f"example is broken where {self._criterion.words}; choose another centre"
             )
         broken, brackets = self._walk()
+        curves = self._sharpen(broken)
         distances = np.full(centre.examples, np.nan, dtype=np.float32)
         directions = np.full(centre.examples, -1, dtype=np.int16)
         order = np.argsort(-brackets.high, kind="stable")  # what is written last, the smallest, stays
@@ -342,6 +349,7 @@ class _Search:
             rays=self._rays,
             radii=self._radii,
             broken=broken,
+            curves=curves,
             whole=len(self._indices),
             left_out=int((counted & ~whole).sum()),
             unlabelled=int((~counted).sum()),
@@ -379,6 +387,27 @@ class _Search:
             at_ray, example, radii[at_ray, k - 1], radii[at_ray, k],
             predictions[at_ray, example], losses[at_ray, example],
         )  # fmt: skip
+
+    def _sharpen(self, broken: npt.NDArray[np.int64]) -> tuple[Floats, ...]:
+        """Count broken examples also at radii between those where a few shares of all are broken; see ``curves``."""
+        start = np.zeros((len(self._rays), 1))
+        both = np.concatenate([start, self._radii], axis=1), np.concatenate([start, broken], axis=1)
+        curves = list(np.stack(both, axis=1))
+        for share in SHARPENED * SHARPENINGS:
+            reaching = [_find_reaching(curve[1], share * len(self._indices)) for curve in curves]
+            rays = np.array([ray for ray, k in enumerate(reaching) if k is not None], dtype=np.intp)
+            places = [(int(k), curve) for k, curve in zip(reaching, curves, strict=True) if k is not None]
+            middles = np.array([(curve[0, k - 1] + curve[0, k]) / 2 for k, curve in places])
+            counts = np.zeros(len(rays))
+
+            def count(points: slice, examples: slice, verdict: _Verdict, counts: Floats = counts) -> None:
+                counts[points] += verdict.broken.sum(axis=1)
+
+            self._evaluate(rays, middles, self._split, self._indices, count, advance=True)
+            for ray, (k, curve), radius, seen in zip(rays, places, middles, counts, strict=True):
+                curves[ray] = np.insert(curve, k, [radius, seen], axis=1)
+            self._advance(len(self._rays) - len(rays))
+        return tuple(curves)
 
     def _narrow(self, brackets: _Brackets) -> _Brackets:
         """Halve the brackets of the examples that break first until they are narrow; one bracket for each of these."""
@@ -494,6 +523,12 @@ class _Search:
     def _form(self, coords: Floats) -> Tensor:
         """The weights (n,) at coordinates (d,)."""
         return form_point(self._chart, torch.from_numpy(coords), self._controls).form_first()
+
+
+def _find_reaching(counts: Floats, wanted: float) -> int | None:
+    """The index of the first count that is large enough; None where none is."""
+    reached = counts >= wanted
+    return int(reached.argmax()) if reached.any() else None
 
 
 def _nothing(done: int, total: int) -> None:
