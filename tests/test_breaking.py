@@ -268,6 +268,7 @@ def test_under_batch_statistics_examples_are_narrowed_down_with_all_others() -> 
     )  # fmt: skip
     breaks = la.find_breaks(engine, chart, (0.0, 0.0), (inputs, labels), EXAMPLES, directions=4, steps=4, earliest=4)
     assert breaks.whole == EXAMPLES
+    assert "depends on the others in its batch" in breaks.notes[0]
     module.train()
     for each in breaks.earliest:
         for distance, whole in ((each.distance, False), (each.distance - each.resolution, True)):
@@ -301,4 +302,5 @@ def test_rays_beyond_the_domain_of_the_chart_are_told() -> None:
     plane = la.Plane(space.vector_of(module), torch.eye(2, space.size))
     chart = la.Spline(torch.stack([plane.origin.detach()] * 9) + torch.eye(9, space.size), (3, 3), (2, 2))
     with pytest.warns(la.Caution, match="lead beyond the domain"):
-        search(module, chart, data, (0.0, 0.0), directions=4, steps=2, reach=2.0)
+        breaks = search(module, chart, data, (0.0, 0.0), directions=4, steps=2, reach=2.0)
+    assert breaks.notes == ("4 of 4 directions lead beyond the domain that the chart was made for",)

@@ -345,17 +345,18 @@ class Evaluator:
         from lossatlas.studies import find_breaks
 
         at, ready = self._check_coords(self.centre.coords if centre is None else centre), self._prepare()
-        return find_breaks(
-            ready.engine,
-            ready.chart,
-            at,
-            ready.find_split(split),
-            ready.eval_batch_size,
-            directions=directions,
-            steps=steps,
-            reach=self.box,
-            on_points=on_points,
-        )
+        with note_cautions():  # which are among the notes of what is returned
+            return find_breaks(
+                ready.engine,
+                ready.chart,
+                at,
+                ready.find_split(split),
+                ready.eval_batch_size,
+                directions=directions,
+                steps=steps,
+                reach=self.box,
+                on_points=on_points,
+            )
 
     def measure_place(self, coords: Sequence[float]) -> Place:
         """Measure how far a point lies from the centre in weight space, and at which angle, without evaluating it."""

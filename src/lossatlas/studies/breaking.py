@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -87,6 +87,7 @@ class Breaks:
         distances: For every example of the split the smallest of the radii at which it was seen broken, (B,), float32;
             NaN where it breaks nowhere within reach, or is left out.
         directions: The number of the ray on which that was, (B,), int16; -1 likewise.
+        notes: What has to be known to read this rightly, in lines.
     """
 
     rays: Rays
@@ -102,6 +103,7 @@ class Breaks:
     broken_within: int
     distances: npt.NDArray[np.float32]
     directions: npt.NDArray[np.int16]
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return write_repr(self, self._describe)
@@ -212,18 +214,13 @@ def find_breaks(
     check_network(engine.network, held)
     at = torch.as_tensor(centre, dtype=torch.float64).tolist()
     rays = cast_rays(chart.axes, at, directions, reach if reach is not None else dict.fromkeys(chart.axes, USUAL_BOX))
-    _warn_of_domain(chart, rays)
-    return _Search(engine, chart, rays, held, eval_batch_size, steps, earliest, tolerance, on_points).find()
-
-
-def _warn_of_domain(chart: Chart, rays: Rays) -> None:
+    found = _Search(engine, chart, rays, held, eval_batch_size, steps, earliest, tolerance, on_points).find()
     ends = torch.from_numpy(rays.locate(np.arange(len(rays)), rays.reaches))
-    if outside := int((~chart.is_within(ends)).sum()):
-        warnings.warn(
-            f"{outside} of {count_things(len(rays), 'direction')} lead beyond the domain that the chart was made for",
-            Caution,
-            stacklevel=3,
-        )
+    if not (outside := int((~chart.is_within(ends)).sum())):
+        return found
+    line = f"{outside} of {count_things(len(rays), 'direction')} lead beyond the domain that the chart was made for"
+    warnings.warn(line, Caution, stacklevel=2)
+    return replace(found, notes=(line, *found.notes))
 
 
 @dataclass(frozen=True)
@@ -359,6 +356,7 @@ class _Search:
             broken_within=broken_within,
             distances=distances,
             directions=directions,
+            notes=centre.notes,
         )
 
     def _walk(self) -> tuple[npt.NDArray[np.int64], _Brackets]:
