@@ -15,7 +15,9 @@ per point has a further dimension (``classes``), which its attribute ``dimension
 lie along the dimension ``repeat``, one of :data:`SAMPLE_DIMENSIONS`, none of which is an axis. What tells how far a
 metric may be off stands beside it as ``<split>_<metric>_<suffix>``, with the attribute ``companion``: see
 :class:`Companion`. Where a grid was refined only as far as was needed, the boolean ``measured`` is False at points that
-were interpolated.
+were interpolated. A grid of which regions were evaluated finer has lines that are not equally spaced; the attribute
+:data:`WHOLE_GRID` says which of them are those of the grid before. What was requested is on the others that of the cell
+of that grid which they lie in, and maps of the chart are interpolated.
 
 A trajectory is in the same store, along a dimension ``snapshot`` without coordinates: see :class:`OnTrajectory`.
 Networks around or between which the survey lies are along the dimension ``corner``: see :class:`Corner`.
@@ -71,6 +73,7 @@ __all__ = [
     "TARGET",
     "TARGET_LOSS",
     "TILE_POINTS",
+    "WHOLE_GRID",
     "Along",
     "Companion",
     "Corner",
@@ -159,6 +162,10 @@ RANDOM_DIRECTIONS = "random_directions"
 
 MEASURED = "measured"
 """The variable that is True at evaluated points and False at interpolated ones; without it all are evaluated."""
+
+WHOLE_GRID = "whole_grid"
+"""The attribute of a survey of which regions were evaluated finer: the grid that is evaluated as a whole, per axis its
+coordinates, as JSON. Further lines of the grid cross regions, and are interpolated elsewhere."""
 
 TILE_POINTS = 256
 """How many points of a grid are evaluated and stored together, about, unless a survey says otherwise."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,13 +94,29 @@ def _merge(
 
 
 def put_in_place(
-    path: Path, grid: Grid, attributes: Mapping[Any, Any], labels: Mapping[str, str], known: GridArrays | None = None
+    path: Path,
+    grid: Grid,
+    attributes: Mapping[Any, Any],
+    labels: Mapping[str, str],
+    known: GridArrays | None = None,
+    complete: Callable[[GridArrays, GridArrays], None] | None = None,
 ) -> None:
-    """A store with all its coordinates, made beside its place and moved there whole; what is known comes with it."""
+    """A store with all its coordinates, made beside its place and moved there whole; what is known comes with it.
+
+    Args:
+        path: of the store.
+        grid: per axis its coordinates.
+        attributes: of the data set.
+        labels: what plots call the axes.
+        known: the arrays of the store that it replaces.
+        complete: called with the new arrays and those of before, to give the new points values before it is in place.
+    """
     try:
         arrays = GridArrays.started(str(_fresh(path).absolute()), grid, attributes, labels)
         if known is not None:
             arrays.take_over(known)
+            if complete is not None:
+                complete(arrays, known)
             os.replace(path, _replaced(path))
         os.replace(_fresh(path), path)
     except OSError as error:

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from lossatlas.errors import BadInput
 from lossatlas.surveying.arrays import Mask
+from lossatlas.surveying.gaps import Gaps
+from lossatlas.surveying.refining import Refining
 
 __all__ = ["Refinement"]
 
@@ -33,7 +35,7 @@ class _Leaf:
 
 
 @dataclass(frozen=True)
-class Refinement:
+class Refinement(Refining):
     """Cells of a grid are cut at their middles until linear interpolation between their corners is good enough.
 
     A cell's error is what its points that its cut adds are off when they are interpolated. Whoever evaluates points and
@@ -83,38 +85,14 @@ class Refinement:
             values: of the finest grid's shape; what is not known does not matter.
             known: which values are.
         """
-        mask, _ = self._walk(values, known)
-        return mask
-
-    def interpolated(self, values: Floats, known: Mask) -> Floats:
-        """The whole surface from its known values: multilinear in each of the finest cells that there are.
-
-        Args:
-            values: (..., further) of the finest grid's shape, and of further dimensions.
-            known: which of them are, such that nothing more is wanted of the leading surface.
-        """
-        _, leaves = self._walk(values if values.ndim == known.ndim else values[..., 0], known, settled=True)
-        whole = values.copy()
-        for leaf in leaves:
-            inside = tuple(slice(a, b + 1) for a, b in leaf.cell)
-            made = self._multilinear(values, leaf.cell, [np.arange(a, b + 1) for a, b in leaf.cell])
-            part = whole[inside]
-            unknown = ~known[inside]
-            part[unknown] = made[unknown]
-        return whole
-
-    def _walk(self, values: Floats, known: Mask, settled: bool = False) -> tuple[Mask, list[_Leaf]]:
-        """Cut cells as long as what they were cut for is known."""
         mask = self.coarsest()
         leaves = [_Leaf(cell, math.inf) for cell in self._coarsest()]
-        if not settled and not known[mask].all():
-            return mask, leaves
-        while True:
-            cut = [leaf for leaf in leaves if self._is_cut(leaf, known, settled)]
+        while known[mask].all():
+            cut = [leaf for leaf in leaves if self._is_cut(leaf)]
             fresh = mask.copy()
             for leaf in sorted(cut, key=lambda leaf: -leaf.error) if self.budget is not None else cut:
                 points = self._cut_points(leaf.cell)
-                if not settled and self.budget is not None:
+                if self.budget is not None:
                     more = fresh.copy()
                     more[points] = True
                     if int(more.sum()) > self.budget:
@@ -122,21 +100,26 @@ class Refinement:
                         continue
                 fresh[points] = True
             if not cut:
-                return mask, leaves
+                break
             mask = fresh
-            if not settled and not known[mask].all():
-                return mask, leaves
-            chosen = {leaf.cell for leaf in cut}
-            kept = [leaf for leaf in leaves if leaf.cell not in chosen]
-            leaves = kept + [child for leaf in cut for child in self._children(leaf, values)]
+            if known[mask].all():
+                chosen = {leaf.cell for leaf in cut}
+                kept = [leaf for leaf in leaves if leaf.cell not in chosen]
+                leaves = kept + [child for leaf in cut for child in self._children(leaf, values)]
+        return mask
 
-    def _is_cut(self, leaf: _Leaf, known: Mask, settled: bool) -> bool:
-        """Whether a cell is to be cut; or, in a survey that is settled, whether it was."""
-        if all(b - a < 2 for a, b in leaf.cell):
-            return False
-        if settled:
-            return bool(known[self._cut_points(leaf.cell)].all())
-        return leaf.error > (self.tolerance or 0.0)
+    def interpolated(self, values: Floats, known: Mask) -> Floats:
+        """The whole surface from its known values, multilinear between them: see :class:`Gaps`.
+
+        Args:
+            values: (..., further) of the finest grid's shape, and of further dimensions.
+            known: which of them are; those that :meth:`coarsest` gives among them.
+        """
+        return Gaps(self.coords, known).fill(values)
+
+    def _is_cut(self, leaf: _Leaf) -> bool:
+        """Whether a cell is to be cut."""
+        return any(b - a > 1 for a, b in leaf.cell) and leaf.error > (self.tolerance or 0.0)
 
     def _coarsest(self) -> Iterator[Cell]:
         sides = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -27,6 +27,7 @@ from lossatlas.schema import (
     DIMENSION,
     GEOMETRY,
     RANDOM_DIRECTIONS,
+    WHOLE_GRID,
     Companion,
     Quantity,
     name_marks,
@@ -35,8 +36,10 @@ from lossatlas.schema import (
 from lossatlas.surveying.arrays import WHOLE, Grid, GridArrays, Mask, Tile, list_vouched
 from lossatlas.surveying.devices import add_device, create_devices, find_devices, has_device, write_device
 from lossatlas.surveying.growth import merge_grid, put_in_place, read_grid, recover
+from lossatlas.surveying.interpolating import interpolate_variables, read_known
 from lossatlas.surveying.layout import bring_to_layout, count_marked, has_layout_of_before
 from lossatlas.surveying.mending import Mending, sweep
+from lossatlas.surveying.region import Region
 from lossatlas.surveying.store_locks import STARTER, WRITERS, StoreLocks
 from lossatlas.surveying.tile_source import TileSource, Work
 from lossatlas.surveying.tile_sources.alone import Alone
@@ -81,6 +84,8 @@ class SurveyStore:
             for its workers: nothing is locked, mended or made then, and of the grid only the axes matter.
         claims: "locks" of the system or "leases"; "auto" is what others use who write to the store, or else what the
             file system allows (:func:`~lossatlas.locks.choose_claims`).
+        region: which the grid is made finer for, if it is: a store that is brought to it is interpolated at new points
+            from the moment when it is there.
 
     Attributes:
         tiles: That source.
@@ -103,6 +108,7 @@ class SurveyStore:
         tiles: TileSource | None = None,
         joined: bool = False,
         claims: str = AUTO,
+        region: Region | None = None,
     ) -> None:
         self._path = path
         # xarray takes a path that begins with ~ for one in a home directory.
@@ -133,7 +139,7 @@ class SurveyStore:
             with locks.held("structure"):
                 recover(path)
                 if path.exists():
-                    self._adopt(path, grid, attributes, labels, locks, writers)
+                    self._adopt(path, grid, attributes, labels, locks, writers, region)
                 else:
                     put_in_place(path, grid, {**attributes, **(recorded or {})}, labels)
                     self._may_change()
@@ -156,6 +162,7 @@ class SurveyStore:
         say: Callable[[str], None] | None = None,
         tiles: TileSource | None = None,
         claims: str = AUTO,
+        region: Region | None = None,
     ) -> Self:
         """The store of a chart's survey, which says whose it is and records the chart's geometry.
 
@@ -168,6 +175,7 @@ class SurveyStore:
             say: told of each array that was damaged.
             tiles: hands out the tiles.
             claims: locks, leases or auto.
+            region: which the grid is made finer for.
 
         Raises:
             BadInput: as the class.
@@ -178,7 +186,17 @@ class SurveyStore:
             geometry[RANDOM_DIRECTIONS] = json.dumps(dict(chart.random_directions))
         labels = labels if labels is not None else chart.axis_labels
         recorded = {**geometry, **(recorded or {})}
-        return cls(path, grid, {"chart": chart.fingerprint()}, labels, recorded, say, tiles, claims=claims)
+        own = {"chart": chart.fingerprint()}
+        return cls(path, grid, own, labels, recorded, say, tiles, claims=claims, region=region)
+
+    @classmethod
+    def join(cls, path: Path, chart: Chart) -> Self:
+        """The store of a chart's survey that another one has opened, on the grid that it has; see ``joined``.
+
+        Raises:
+            BadInput: it is another survey's, or a coordinate is damaged.
+        """
+        return cls(path, dict.fromkeys(chart.axes, np.empty(0)), {"chart": chart.fingerprint()}, joined=True)
 
     def __enter__(self) -> Self:
         return self
@@ -454,6 +472,16 @@ class SurveyStore:
         else:
             self._arrays.write(marks, tile, where | known)
 
+    @property
+    def marks(self) -> frozenset[str]:
+        """The names of the arrays that say which points are evaluated, one for each split and group of metrics."""
+        return frozenset(self._arrays.marks())
+
+    @property
+    def known(self) -> Mask:
+        """Which points of the grid are evaluated on all splits and in all groups of metrics."""
+        return read_known(self._arrays, sorted(self.marks))
+
     def find_devices(self, split: str, group: str, tile: Tile | None = None) -> set[str]:
         """The kinds of devices that evaluated the marked points of a tile, or of all tiles, as far as it is recorded.
 
@@ -488,10 +516,21 @@ class SurveyStore:
         """A whole variable as it stands."""
         return self._arrays.read(variable).astype(np.float64)
 
-    def fill_in(self, variable: str, values: npt.NDArray[np.float64]) -> None:
-        """Write a whole variable of which some was evaluated and the rest made of that; marks stay as they are."""
-        with self._held("structure"):
-            self._arrays.write(variable, ..., values)
+    def interpolate(self, coarsest: Mask, parts: Iterable[tuple[str, str]] | None = None) -> None:
+        """Fill the gaps between the points that were evaluated, see :func:`interpolate_variables`; marks stay.
+
+        Args:
+            coarsest: (U, V, ...) the points that decide in which numbers.
+            parts: the splits and groups of metrics; default all that there are.
+
+        Raises:
+            BadInput: a corner of the grid is not evaluated.
+            CannotFinish: the disk refuses.
+        """
+        marks = sorted(self.marks) if parts is None else [name_marks(*part) for part in parts]
+        with self._held("interpolation"), self._held("structure"):
+            interpolate_variables(self._arrays, coarsest, marks)
+            self._arrays.describe()
 
     def alone(self, what: str) -> AbstractContextManager[None]:
         """To be held around what one process does while all others wait for it."""
@@ -523,6 +562,7 @@ class SurveyStore:
         labels: Mapping[str, str],
         locks: StoreLocks,
         writers: AnyLock,
+        region: Region | None,
     ) -> None:
         """Check the store that is there, mend it, and bring it to the grid that is wanted."""
         check_inside(path)
@@ -557,7 +597,11 @@ class SurveyStore:
             return
         if not alone or any(self.tiles.is_held(Work(arrays, mark)) for mark in arrays.marks()):
             raise BadInput(f"another process writes to {path}; add points when it has finished")
-        put_in_place(path, merged, found, labels, arrays)
+        kept = {key: value for key, value in found.items() if key != WHOLE_GRID}
+        if region is None:
+            put_in_place(path, merged, kept, labels, arrays)
+        else:
+            put_in_place(path, merged, {**kept, WHOLE_GRID: region.record()}, labels, arrays, region.complete)
 
 
 def read_survey(path: Path) -> xr.Dataset:

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -37,15 +36,14 @@ from lossatlas.streams import make_generator
 from lossatlas.surveying.arrays import Grid, Mask
 from lossatlas.surveying.executor import Executor, InProcess, complete
 from lossatlas.surveying.groups import STREAMING, Group, check_names, find_leading, group_metrics
+from lossatlas.surveying.interpolating import MEASURED_ATTRIBUTES
 from lossatlas.surveying.probe import EXAMPLES, PROBE, Probe
-from lossatlas.surveying.refinement import Refinement
+from lossatlas.surveying.refining import Refining
 from lossatlas.surveying.scale import Scale
 from lossatlas.surveying.store import SurveyStore
 from lossatlas.surveying.tile_source import Claim
 
 __all__ = ["STREAMING", "GivenUpTile", "Surveyor", "TilesGivenUp"]
-
-MEASURED_ATTRIBUTES = {"long_name": "evaluated, not interpolated"}
 
 
 @dataclass(frozen=True)
@@ -129,9 +127,14 @@ class Surveyor:
         return np.float64 if self.controls.dtype == torch.float64 else np.float32
 
     @property
+    def parts(self) -> list[tuple[str, str]]:
+        """The splits and the groups of metrics that points are evaluated on, one after the other."""
+        return [(split, group.name) for split in self._splits for group in self._groups]
+
+    @property
     def evaluations(self) -> int:
         """How many times each point is visited: once per split and group."""
-        return len(self._splits) * len(self._groups)
+        return len(self.parts)
 
     def chunks(self) -> dict[str, int]:
         """The groups of metrics, and how many points each is evaluated at in one go."""
@@ -147,7 +150,7 @@ class Surveyor:
         store: SurveyStore,
         executor: Executor | None = None,
         *,
-        refinement: Refinement | None = None,
+        refinement: Refining | None = None,
         on_points: Callable[[int], None] | None = None,
     ) -> None:
         """Evaluate what a store lacks, tile by tile, beside others that may do the same.
@@ -155,7 +158,7 @@ class Surveyor:
         Args:
             store: made for this chart; its source hands out the tiles.
             executor: has them evaluated; default one after another, where this is called.
-            refinement: of the store's grid; None evaluates all of it.
+            refinement: says which points of the store's grid are evaluated; None for all of it.
             on_points: called with the number of points done, per split and group of metrics, and with 0 while others
                 work on all that is left; may raise, which ends the filling between tiles.
 
@@ -174,8 +177,7 @@ class Surveyor:
         wanted = None if refinement is None else self._refine(filling, refinement)
         self._complete(filling, [(split, group) for split in self._splits for group in self._groups], wanted)
         if refinement is not None:
-            with store.alone("interpolation"):
-                self._interpolate(store, refinement)
+            store.interpolate(refinement.coarsest(), self.parts)
         elif schema.MEASURED in store.begun:  # refined once, and now evaluated everywhere
             store.put(schema.MEASURED, np.ones(store.shape, dtype=bool), MEASURED_ATTRIBUTES)
         self.tell_of_unresolved()
@@ -414,35 +416,18 @@ class Surveyor:
                 found[beside.of(name)] = check_derived(beside.of(name), shape, partial(metric.companion, beside, made))
         return found
 
-    def _refine(self, filling: _Filling, refinement: Refinement) -> Mask:
+    def _refine(self, filling: _Filling, refinement: Refining) -> Mask:
         """Evaluate the leading metric level by level; returns the points that all others are wanted at."""
         store, (split, group, variable) = filling.store, find_leading(self._groups, self._splits)
         while True:
             known = store.done(split, group.name)
             values = store.values(variable)
-            wanted = refinement.wanted(_scale_of(values, refinement).forward(values), known)
+            scale = Scale.of(values[refinement.coarsest() & known])
+            wanted = refinement.wanted(scale.forward(values), known)
             if known[wanted].all():
                 return known  # on a store that grew more than is wanted now
             self._complete(filling, [(split, group)], wanted)
 
-    def _interpolate(self, store: SurveyStore, refinement: Refinement) -> None:
-        """Fill the gaps between the points that were evaluated; these stay as they are."""
-        split, leading, _ = find_leading(self._groups, self._splits)
-        known = store.done(split, leading.name)
-        for variable in [name for split in self._splits for group in self._groups for name in group.variables(split)]:
-            if variable in store.begun:
-                values = store.values(variable)
-                there = known.reshape(*known.shape, *(1 for _ in range(values.ndim - known.ndim)))
-                scale = _scale_of(values, refinement)
-                made = refinement.interpolated(scale.forward(values), known)
-                store.fill_in(variable, np.where(there, values, scale.back(made)))
-        store.put(schema.MEASURED, known, MEASURED_ATTRIBUTES)
-
 
 def _nothing(_: int) -> None:
     """Do nothing between tiles."""
-
-
-def _scale_of(values: npt.NDArray[np.float64], refinement: Refinement) -> Scale:
-    """The numbers that a variable is refined and interpolated in."""
-    return Scale.of(values[refinement.coarsest()])
