@@ -36,6 +36,7 @@ from lossatlas.recipes.compare_surveys import ComparedSurvey, count_points, find
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey import build_survey
 from lossatlas.rundir import PROVENANCE, REPORT, SURVEY, RunDirectory
+from lossatlas.surveying.region import select_whole_grid
 from lossatlas.surveying.store import read_survey
 from lossatlas.views import draw
 from lossatlas.views.comparing import write_comparison
@@ -214,7 +215,9 @@ def _surveys(
                         raise locate_error(error, f"in survey {name}")
     except Interrupted as error:
         raise Interrupted(f"interrupted in the comparison; continue with --out {run.path} --resume") from error
-    return {(task.kind, task.places): read_survey(surveys[task.name].out / SURVEY) for task in tasks}
+    # All of a kind on one grid, even where a region of one is finer.
+    found = ((task, read_survey(surveys[task.name].out / SURVEY)) for task in tasks)
+    return {(task.kind, task.places): select_whole_grid(survey) for task, survey in found}
 
 
 def _carry_out_here(surveys: Mapping[str, PooledRun[SurveyConfig]], how: Handling) -> None:

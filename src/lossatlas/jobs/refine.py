@@ -70,14 +70,14 @@ def refine_region(
     ...     _ = run_survey(around, f"{folder}/around", pictures=False)
     ...     run = la.open_run(f"{folder}/around")
     ...     refine_region(run, {"u": (-0.5, 0.5), "v": (0.0, 0.5)}, on_points=lambda done, total: None)
-    ...     dict(la.open_run(run.path).survey.sizes)
+    ...     la.open_run(run.path).survey["test_loss"].shape
     9
-    {'u': 7, 'v': 6}
+    (7, 6)
     """
     if not run.finished:
         raise BadInput(
-            f"{run.path} is not finished, so that none of its regions can be surveyed finer; continue it with lossatlas "
-            f"{run.verb} --out {run.path} --resume"
+            f"{run.path} is not finished, so that no region of it can be surveyed finer; continue it with "
+            f"lossatlas {run.verb} --out {run.path} --resume"
         )
     directory = RunDirectory(run.path)
     with closing(directory):

@@ -14,9 +14,10 @@ import zarr
 
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import Unreadable, read_json, tell_reason
-from lossatlas.files.stores import METADATA, ArrayHead, find_dangerous_chunks, read_head
+from lossatlas.files.stores import METADATA, ArrayHead, GroupHead, find_dangerous_chunks, read_head
 from lossatlas.files.writing import PARTIAL, cannot_write
 from lossatlas.surveying.arrays import Grid, GridArrays
+from lossatlas.surveying.region import count_whole, read_whole_grid
 
 __all__ = ["merge_grid", "put_in_place", "read_grid", "recover"]
 
@@ -30,7 +31,9 @@ def merge_grid(path: Path, grid: Grid) -> dict[str, npt.NDArray[np.float64]]:
     Raises:
         BadInput: the survey has other axes, or points that are not wanted; or a coordinate is damaged.
     """
-    return {axis: _merge(path, axis, stored, grid[axis]) for axis, stored in read_grid(path, grid).items()}
+    there = read_grid(path, grid)
+    whole = read_whole_grid(_read_attributes(path), there)
+    return {axis: _merge(path, axis, stored, grid[axis], whole[axis]) for axis, stored in there.items()}
 
 
 def read_grid(path: Path, wanted: Grid) -> dict[str, npt.NDArray[np.float64]]:
@@ -70,8 +73,20 @@ def _read_coordinate(path: Path, axis: str) -> npt.NDArray[np.float64]:
     )
 
 
+def _read_attributes(path: Path) -> dict[str, Any]:
+    """Those of a survey; none where its description is damaged, which is looked at when it is mended."""
+    try:
+        return read_json(path / METADATA, GroupHead).attributes
+    except Unreadable:
+        return {}
+
+
 def _merge(
-    path: Path, axis: str, stored: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64]
+    path: Path,
+    axis: str,
+    stored: npt.NDArray[np.float64],
+    wanted: npt.NDArray[np.float64],
+    whole: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float64]:
     """The wanted coordinates with those that are stored in place of their equals.
 
@@ -84,9 +99,11 @@ def _merge(
     reach = SAME * max(float(np.ptp(stored)), float(np.ptp(wanted)))
     far = len(stored) > len(wanted) or (np.abs(wanted[nearest] - stored) > reach).any()
     if far or len(np.unique(nearest)) < len(stored):
+        finer = len(stored) > len(whole)
+        enough = count_whole(whole, stored) if finer else 2 * len(stored) - 1
         raise BadInput(
-            f"the survey in {path} has another grid: {len(stored)} points along {axis} that the {len(wanted)} wanted "
-            f"do not hold; choose a number that does, such as {2 * len(stored) - 1}, or another path"
+            f"the survey in {path} has another grid: {len(stored)} points along {axis}{' (a region is finer)' * finer} "
+            f"that the {len(wanted)} wanted do not hold; choose a number that does, such as {enough}, or another path"
         )
     merged = wanted.astype(np.float64).copy()
     merged[nearest] = stored

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import xarray as xr
 
 from lossatlas.describing import join_words
 from lossatlas.errors import BadInput
@@ -21,7 +22,7 @@ from lossatlas.surveying.arrays import WHOLE, Grid, GridArrays, Mask
 from lossatlas.surveying.interpolating import find_gaps, interpolate_variables
 from lossatlas.surveying.refining import Refining
 
-__all__ = ["MOST_POINTS", "Region", "count_whole", "read_whole_grid"]
+__all__ = ["MOST_POINTS", "Region", "count_whole", "read_whole_grid", "select_whole_grid"]
 
 Floats = npt.NDArray[np.float64]
 Box = Mapping[str, tuple[float, float]]
@@ -144,6 +145,13 @@ def read_whole_grid(attributes: Mapping[str, Any], grid: Grid) -> Grid:
         if all(len(coords) and np.isin(coords, grid[axis]).all() for axis, coords in whole.items()):
             return whole
     return grid
+
+
+def select_whole_grid(survey: xr.Dataset) -> xr.Dataset:
+    """A survey at the points of the grid that is evaluated as a whole, without the lines of finer regions."""
+    grid = {str(axis): np.asarray(index.values) for axis, index in survey.indexes.items() if axis in survey.dims}
+    whole = read_whole_grid(survey.attrs, grid)
+    return survey.isel({axis: np.isin(coords, whole[axis]) for axis, coords in grid.items()})
 
 
 def count_whole(whole: Floats, coords: Floats) -> int:

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from lossatlas.schema import Along
 from lossatlas.views import data, figures, scales
 from lossatlas.views.looks import GREY
 from lossatlas.views.scales import Floats, Limits
@@ -24,6 +25,7 @@ __all__ = [
     "UNNAMED",
     "Stroke",
     "along",
+    "beside",
     "curve",
     "curves",
     "frame",
@@ -46,6 +48,11 @@ def along(survey: xr.Dataset) -> Floats:
     """Return the coordinates of the points along the only axis, (U,)."""
     (axis,) = data.axes(survey)
     return data.read_numbers(survey, axis)
+
+
+def beside(survey: xr.Dataset) -> Floats:
+    """Return the t of what is stored beside a curve, (T,): fewer points than its own where a region is finer."""
+    return data.read_numbers(survey, Along.T) if Along.T in survey else along(survey)
 
 
 @dataclass(frozen=True)

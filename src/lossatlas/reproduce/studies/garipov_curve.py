@@ -13,7 +13,7 @@ from lossatlas.recipes import ProblemConfig, TrainConfig
 from lossatlas.reproduce.connecting import PRERESNET, SMALL_NETWORK, VGG16, configure_curve, list_loss_and_error
 from lossatlas.reproduce.drawing import Curve, draw_curves, save, write_table
 from lossatlas.reproduce.study import Run, Study
-from lossatlas.schema import Along
+from lossatlas.schema import CURVE
 from lossatlas.views import draw
 
 __all__ = ["GARIPOV_CURVE"]
@@ -123,7 +123,7 @@ def _objectives(runs: Mapping[str, Run]) -> list[Curve]:
     for objective, colour in OBJECTIVES.items():
         survey = runs[f"bezier-{objective}"].survey
         losses = np.asarray(survey["train_loss"].values, dtype=np.float64)
-        found.append(Curve(objective, survey[Along.T].values.tolist(), losses.tolist(), [0.0] * len(losses), colour))
+        found.append(Curve(objective, survey[CURVE].values.tolist(), losses.tolist(), [0.0] * len(losses), colour))
     return found
 
 

@@ -83,7 +83,7 @@ class AlongCurve(SurveyView):
         every = [field for splits in quantities for one in splits for field in _on_paths(survey, one).values()]
         figures.captioned(
             drawn,
-            scales.invalid(np.stack([field.values for field in every])).describe(lines.MARKED),
+            scales.invalid(np.concatenate([field.values for field in every])).describe(lines.MARKED),
             "bands: two standard errors above and below the curve" * any(field.error is not None for field in every),
             there.outside,
             *data.notes(survey),
@@ -130,11 +130,11 @@ def _measured(
     panels: Sequence[Axes], survey: xr.Dataset, splits: Sequence[data.Field], there: Networks, style: Style
 ) -> None:
     """Draw one quantity on all paths, a panel per split, all on one scale."""
-    at = lines.along(survey)
+    places = {path: lines.along(survey) if path == CURVE else lines.beside(survey) for path in LOOKS}
     on_paths = [_on_paths(survey, field) for field in splits]
     limits = style.limit([field for own in on_paths for field in own.values()])
     heights = [
-        lines.curve(ax, at, field, limits, LOOKS[path], place)
+        lines.curve(ax, places[path], field, limits, LOOKS[path], place)
         for ax, own in zip(panels, on_paths, strict=True)
         for place, (path, field) in enumerate(own.items())
     ]
@@ -148,7 +148,7 @@ def _measured(
 
 def _geometry(ax: Axes, survey: xr.Dataset, name: str, there: Networks) -> None:
     """Draw the norms on all paths, or the distance from one of them, or the length with that at constant speed."""
-    at = lines.along(survey)
+    at = lines.beside(survey)
     drawn = {CURVE: data.read_numbers(survey, name)}
     if name == Along.NORM:
         others = {path: Along.norm_on(path) for path in OTHERS}

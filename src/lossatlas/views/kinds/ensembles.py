@@ -47,7 +47,7 @@ class Ensembles(SurveyView):
         drawn = figures.figure(style, across * WIDE, down * TALL + 0.4)
         panels = drawn.subplots(down, across, sharex=True, squeeze=False)
         panels = panels.T if narrow else panels
-        at = lines.along(survey)
+        at = lines.beside(survey)
         for row, (metric, label) in enumerate((("accuracy", f"{split} error"), ("loss", f"{split} loss"))):
             values = {path: _values(survey, path, split, metric) for path in PATHS}
             low, high = _frame(values)
