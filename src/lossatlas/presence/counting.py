@@ -12,8 +12,18 @@ from typing import Any
 from lossatlas.errors import LossatlasError
 from lossatlas.files.chunks import list_chunks
 from lossatlas.files.reading import Unreadable, read_json
-from lossatlas.files.stores import MARKS, METADATA, VOUCHES, ArrayHead, find_dangerous_chunks, list_folders, read_head
+from lossatlas.files.stores import (
+    MARKS,
+    METADATA,
+    VOUCHES,
+    ArrayHead,
+    GroupHead,
+    find_dangerous_chunks,
+    list_folders,
+    read_head,
+)
 from lossatlas.presence.records import is_folder, shorten
+from lossatlas.schema import WHOLE_GRID
 
 __all__ = ["Counted", "count_stores"]
 
@@ -66,16 +76,24 @@ def _count(folder: Path, head: ArrayHead, variables: dict[str, dict[str, Any]], 
     split = next((one["split"] for one in told if isinstance(one.get("split"), str)), "")
     metrics = dict.fromkeys(shorten(one["metric"]) for one in told if isinstance(one.get("metric"), str))
     points, done, budget = prod(head.shape), _count_marked(folder, head), config.get("budget")
-    refined = done < points and (config.get("tolerance") is not None or budget is not None)
+    finer = _has_regions(folder.parent.parent)
+    refined = done < points and (finer or config.get("tolerance") is not None or budget is not None)
     return Counted(
         store=folder.parent.parent.name,
         split=shorten(split),
         group=shorten(folder.name.removeprefix(f"{split}_")),
         metrics=tuple(metrics),
         done=done,
-        wanted=max(done, min(points, budget)) if refined and isinstance(budget, int) else points,
+        wanted=max(done, min(points, budget)) if refined and not finer and isinstance(budget, int) else points,
         exact=not refined,
     )
+
+
+def _has_regions(store: Path) -> bool:
+    """Return whether regions of a store are finer than the rest, so that other points are not to be evaluated."""
+    with suppress(Unreadable):
+        return WHOLE_GRID in read_json(store / METADATA, GroupHead).attributes
+    return False
 
 
 def _read_variables(store: Path) -> dict[str, dict[str, Any]]:
