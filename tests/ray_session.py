@@ -131,6 +131,7 @@ def run_all(folder: Path, address: str | None) -> dict[str, Any]:
 
 def wait_for_the_end(folder: Path, address: str | None) -> dict[str, Any]:
     """Be killed or interrupted in the midst of a task."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which shells have programs in the background ignore
     with open_pool("ray", PoolOptions(1, 1, folder)) as pool:
         pool.submit(task("sleep", seconds=60, mark=str(folder / "busy")))
         (folder / "started").write_text(" ".join(str(each) for each in find_children(os.getpid())))
