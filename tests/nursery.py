@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,8 +21,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import lossatlas
+from lossatlas.pools import local_worker
 
-__all__ = ["Child", "forked", "result_of"]
+__all__ = ["Child", "ForkedWorker", "forked", "result_of"]
 
 OTHERS = ("sklearn.datasets", "torch._dynamo")
 """What is imported late, and by every job."""
@@ -74,6 +76,44 @@ class Child:
         return Path(self._errors.name) / "errors"
 
 
+class ForkedWorker:
+    """Stands for the ``subprocess.Popen`` of a worker of the pool ``local``, and starts at once.
+
+    Args:
+        command: of the worker, which is not carried out.
+        pass_fds: the number of its socket.
+        env: its environment.
+    """
+
+    def __init__(self, command: Sequence[str], *, pass_fds: Sequence[int], env: Mapping[str, str], **_: object) -> None:
+        assert command[-3:-1] == ["-m", local_worker.__name__]
+        (number,) = pass_fds
+        theirs = Connection(os.dup(number))
+        self._process = _context().Process(target=_serve, args=(theirs, dict(env)), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    @property
+    def pid(self) -> int:
+        return int(self._process.pid)
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired(local_worker.__name__, timeout or 0.0)
+        return self.returncode
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
 def result_of(work: Callable[..., Any], *arguments: Any) -> Any:
     """What a function returns in a child; what the child said, where it fails."""
     with Child(work, *arguments) as child:
@@ -103,6 +143,15 @@ def _context() -> Any:
     # Callbacks are for other libraries, which take as long to import as everything else.
     context.set_forkserver_preload([*OTHERS, *(name for name in ours if "callbacks" not in name and "__" not in name)])
     return context
+
+
+def _serve(connection: Connection, environment: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    os.fsync = lambda _: None  # as in the tests themselves
+    number = os.dup(connection.fileno())
+    connection.close()
+    local_worker.main(number)
 
 
 def _carry_out(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import ANY
 
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 import spread_cases
 import torch
+from nursery import ForkedWorker
 from same_runs import differences
 from small_runs import NETWORK, NORMALISED, Tiny, prepared
 from torch import nn
@@ -83,12 +86,18 @@ class Shared:
 
 @pytest.fixture(scope="module", autouse=True)
 def _workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The workers, which know where trouble is told of; and torch's threads as they were, for later tests."""
+    """The workers, which know where trouble is told of; and torch's threads as they were, for later tests.
+
+    They are forked, since many are lost here, and each would take seconds to import torch; `test_pools.py` starts
+    programs.
+    """
     threads, folder = torch.get_num_threads(), tmp_path_factory.mktemp("shared")
     shared = Shared(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(spread_cases.HEAD, str(os.getpid()))
         patch.setenv(spread_cases.TROUBLE, str(folder / "trouble"))
+        forking = SimpleNamespace(**(vars(subprocess) | {"Popen": ForkedWorker}))
+        patch.setattr("lossatlas.pools.kinds.local.subprocess", forking)
         patch.setattr(Spreading, "open_pool", lambda self, *_: nullcontext() if self.is_alone else shared.open())
         yield
     shared.close()
