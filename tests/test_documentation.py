@@ -60,13 +60,18 @@ def test_ten_lines_lead_from_a_checkpoint_to_a_figure_or_fit_a_picture(
 def test_the_pages_of_trainings_lead_to_their_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every command of the two pages in their order; surveys on coarser grids of fewer examples, unmeasured."""
+    """Every command of the two pages in their order, with fewer steps, samples, examples and points."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     page = "\n".join((ROOT / "docs/how-to" / name).read_text() for name in ("training.md", "own_training.md"))
     (code,) = (block for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL) if "def make" in block)
-    Path("own.py").write_text(code)
+    shorter = code.replace("range(200)", "range(50)").replace("(model, 200)", "(model, 50)")
+    assert shorter.count("50") == code.count("200") == 2
+    Path("own.py").write_text(shorter)
+    few = {"--epochs 30": "--epochs 4", "--epochs 10": "--epochs 1", "@150": "@40", "--samples 30": "--samples 3"}
     for line in re.findall(r"^    (lossatlas .*|python own\.py)$", page, flags=re.MULTILINE):
+        for stated, less in few.items():
+            line = line.replace(stated, less)
         name, *tokens = shlex.split(line)
         if name == "python":
             runpy.run_path("own.py", run_name="__main__")
@@ -75,7 +80,7 @@ def test_the_pages_of_trainings_lead_to_their_pictures(
         coarse += ["--grid=5"] if coarse and "--posterior" not in tokens else []
         assert main([*tokens, *coarse]) == 0, capsys.readouterr().err
     assert (tmp_path / "runs/samples/samples.png").exists()
-    assert [snapshot.step for snapshot in la.Trajectory("trajectory").snapshots] == list(range(0, 201, 10))
+    assert [snapshot.step for snapshot in la.Trajectory("trajectory").snapshots] == list(range(0, 51, 10))
     for run in ("map", "through", "own"):
         assert (tmp_path / "runs" / run / "trajectory.png").exists()
 

@@ -367,11 +367,12 @@ def test_the_runs_of_a_study_stand_on_each_other(tmp_path: Path) -> None:
 
 
 def tiny(config: ProblemConfig) -> ProblemConfig:
-    """The same run on the digits, a network of eight neurons, one step an epoch."""
+    """The same run on the digits, a network of eight neurons, one step an epoch, which may switch after two."""
     small: dict[str, Any] = {"data": "digits", "data_options": {}, "model": "mlp", "model_options": {"hidden": (8,)}}
     if isinstance(config, TrainConfig):
-        small |= {"batch_size": 1347, "epochs": 60 if config.switch else 12, "augment": ()}
-        small |= {} if config.snapshots == "none" else {"snapshots": "epoch:2"}
+        switch = tuple(re.sub(r"^[\d.]+", "2", each) for each in config.switch)
+        small |= {"batch_size": 1347, "epochs": 4, "augment": (), "switch": switch}
+        small |= {} if config.snapshots == "none" else {"snapshots": "epoch"}
     elif isinstance(config, ConnectConfig):
         small |= {"steps": 4, "batch_size": 32, "grid": (5,), "plane": config.plane and 3, "examples": "60",
                   "plane_examples": "30", "plan": "loop", "augment": (), "lr": 0.05}  # fmt: skip
@@ -399,13 +400,16 @@ def test_a_study_of_trainings_makes_its_tables_and_pictures(
     words = {"D": "no weight decay", "E": "larger initial weights"}
     monkeypatch.setattr("lossatlas.reproduce.studies.garipov_ensemble.WORDS", words)
     used = {"G", *(f"{prefix}{partner}" for partner in words for prefix in ("", "G-"))}
+    # Of some studies few runs have every part of the results.
+    left_out = {"im-switch": "-0.(2|7)5-", "garipov-ensemble": f"^(?!({'|'.join(used)})$)"}
 
     class Smaller(Study):
         title = study.title
 
         def runs(self, scale: str) -> dict[str, ProblemConfig]:
             stated = study.runs(scale)
-            return {key: tiny(stated[key]) for key in stated if name != "garipov-ensemble" or key in used}
+            kept = [key for key in stated if not re.search(left_out.get(name, "^$"), key)]
+            return {key: tiny(stated[key]) for key in kept}
 
         def results(self, runs: Any, out: Path) -> str:
             return study.results(runs, out)
