@@ -127,15 +127,7 @@ def test_ray_started_here_is_this_machines_alone_and_leaves_nothing(session):
     assert not any(path.name.startswith(f"{PREFIX}{session['pid']}-") for path in list_folders())
 
 
-def test_an_interrupt_reaches_the_head_and_not_ray(tmp_path):
-    with start("wait_for_the_end", tmp_path) as process:
-        await_text(tmp_path / "busy")
-        os.killpg(process.pid, signal.SIGINT)
-        assert finish(process) == {"interrupted": ["worker 1"]}
-    assert {path.name for path in tmp_path.iterdir()} == {"started", "busy"}
-
-
-def test_rays_workers_end_with_a_head_that_is_killed(tmp_path):
+def test_rays_workers_end_with_a_head_that_is_killed_and_an_interrupt_reaches_the_next_and_not_ray(tmp_path):
     with start("wait_for_the_end", tmp_path) as process:
         worker = int(await_text(tmp_path / "busy"))
         process.kill()
@@ -154,7 +146,8 @@ def test_rays_workers_end_with_a_head_that_is_killed(tmp_path):
         await_text(tmp_path / "busy")
         assert not left.exists()
         os.killpg(process.pid, signal.SIGINT)
-        finish(process)
+        assert finish(process) == {"interrupted": ["worker 1"]}
+    assert {path.name for path in tmp_path.iterdir()} == {"started", "busy"}
 
 
 @pytest.fixture(scope="module")

@@ -94,7 +94,6 @@ class TestParallel:
         assert done.returncode == 0, done.stderr + "".join(path.read_text() for path in Path("job.logs").iterdir())
         assert sorted(path.name for path in Path("job.logs").iterdir()) == ["1.txt", "2.txt"]
         check_survey(network)
-        assert start("sh", "job.sh").returncode == 0, "it can be started again"
 
     def test_by_gnu_parallel_where_there_is_one(self) -> None:
         """One that starts what it is told to, and quotes as that does."""
@@ -123,6 +122,7 @@ class TestParallel:
         assert start("sh", "job.sh").returncode == 0
         said = [Path(f"job.logs/{number}.txt").read_text().strip() for number in (1, 2, 3)]
         assert said == ["0,1 4", "2,3 4", "4,5 4"]
+        assert start("sh", "job.sh").returncode == 0, "it can be started again"
 
     def test_one_that_fails_takes_no_others_along(self) -> None:
         told = "import sys; sys.exit('refused') if not sys.stdin.isatty() else None"
@@ -170,13 +170,6 @@ class TestSlurm:
         stated = ["survey", "--checkpoint", str(network), "--claims", "locks"]
         assert main(["submit", "--out", "other.sh", "--", *stated]) == 0
         assert "--claims locks --resume\n" in Path("other.sh").read_text()
-
-    def test_its_workers_share_one_survey(self, network: Path) -> None:
-        folder = put_program("srun", SRUN)
-        write(network, "--workers", "2")
-        done = start("bash", "job.sh", PATH=f"{folder}{os.pathsep}{os.environ['PATH']}")
-        assert done.returncode == 0, done.stderr
-        check_survey(network)
 
 
 class TestSubmitit:
