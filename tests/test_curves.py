@@ -370,7 +370,7 @@ def ring() -> tuple[la.Problem, la.Split]:
 
 class TestFits:
     @pytest.mark.parametrize("name", list(CURVE_OBJECTIVES))
-    @pytest.mark.parametrize("optimizer", [la.Adam(lr=0.02), la.Momentum(lr=0.02)])
+    @pytest.mark.parametrize("optimizer", [la.Adam(lr=0.05), la.Momentum(lr=0.05)])
     def test_a_curve_goes_round_the_hill(self, name: str, optimizer: la.Adam | la.Momentum) -> None:
         problem, split = ring()
         ends = torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
@@ -381,7 +381,7 @@ class TestFits:
             return float((curve.points(t).detach().square().sum(dim=1) - 1).square().max())
 
         before = highest()
-        result = la.fit(curve, objective(name, curve, 8, temperature=0.01), problem, split, steps=300,
+        result = la.fit(curve, objective(name, curve, 8, temperature=0.01), problem, split, steps=120,
                         optimizer=optimizer, batch_size=4, plan="vmap")  # fmt: skip
         assert before == pytest.approx(0.25)
         assert highest() < 0.02
@@ -395,8 +395,8 @@ class TestFits:
         highest = {}
         for name in ("uniform", "max"):
             curve = la.Bezier.between(ends, start=torch.tensor([[0.9, 1.3]], dtype=torch.float64))
-            la.fit(curve, objective(name, curve, 16, temperature=1e-3), problem, split, steps=800,
-                   optimizer=la.Adam(lr=0.02), batch_size=4, plan="vmap")  # fmt: skip
+            la.fit(curve, objective(name, curve, 16, temperature=1e-3), problem, split, steps=400,
+                   optimizer=la.Adam(lr=0.04), batch_size=4, plan="vmap")  # fmt: skip
             highest[name] = float((curve.points(t).detach().square().sum(dim=1) - 1).square().max())
         assert highest["max"] < 0.95 * highest["uniform"]
 
@@ -409,8 +409,8 @@ class TestFits:
         for count in (2, 3):
             assert simplex.controls().shape == (count, 3)
             before = simplex.controls()[:-1].clone()
-            la.fit(simplex, la.InSimplex(simplex, 8, volume=0.02), problem, split, steps=400,
-                   optimizer=la.Adam(lr=0.01), batch_size=2, plan="vmap")  # fmt: skip
+            la.fit(simplex, la.InSimplex(simplex, 8, volume=0.02), problem, split, steps=200,
+                   optimizer=la.Adam(lr=0.02), batch_size=2, plan="vmap")  # fmt: skip
             assert torch.equal(simplex.controls()[:-1], before), "the others stay"
             if count < 3:
                 simplex = simplex.grown(random, spread=0.5)
