@@ -79,7 +79,7 @@ class Size:
 
 
 TOY = Size(
-    minutes=2.0, networks=("mlp",), timed=("mlp",), seconds=0.5, quick=True, steps=2, batch=8, skull=1.0, side=10,
+    minutes=2.0, networks=("mlp",), timed=("mlp",), seconds=0.1, quick=True, steps=2, batch=8, skull=0.3, side=10,
     depth=8, examples=64, eval_batch_size=32, points=2, measuring=0.1, plan="loop",
 )  # fmt: skip
 

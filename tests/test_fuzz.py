@@ -23,7 +23,7 @@ from nursery import Child, result_of
 
 SEED = "sample"
 PROCESSES = 2
-OPTIONS, FILES = 2, 15
+OPTIONS, FILES = 1, 6
 """Inputs of each kind."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,14 @@ def finish(fit: Fit) -> list[dict[str, float]]:
     return records
 
 
+@cache
+def finished(keeps: bool, average: float) -> Fit:
+    """One that was never stopped, for several tests to compare with."""
+    fit = begin(keeps=keeps, average=average)
+    finish(fit)
+    return fit
+
+
 def follow(fit: Fit) -> list[dict[str, torch.Tensor]]:
     """Finish a fit that neither averages nor keeps; returns the parameters after each step."""
     found = []
@@ -90,8 +99,8 @@ def score(fit: Fit, parameters: dict[str, torch.Tensor]) -> float:
 @pytest.mark.parametrize(("keeps", "average_last"), [(True, 0.0), (True, 0.4), (False, 0.4)])
 @pytest.mark.parametrize("stop", [9, 17, 30, 40])
 def test_stored_and_restored_anywhere_it_keeps_the_same(stop: int, keeps: bool, average_last: float) -> None:
-    whole, first, second = (begin(keeps=keeps, average=average_last) for _ in range(3))
-    finish(whole)
+    whole = finished(keeps, average_last)
+    first, second = (begin(keeps=keeps, average=average_last) for _ in range(2))
     for _ in range(stop):
         first.step()
     tensors, numbers = first.state()

@@ -99,6 +99,7 @@ class TestDeclaredOnce:
         monkeypatch.setenv("COLUMNS", "2000")  # each option on a line
         assert main([verb, "--help_all"]) == 0
         lines = [line.strip("\u2502 ") for line in capsys.readouterr().out.splitlines()]
+        stated = []
         for name, settled in CONFIGS[verb]().flat().items():
             kind = next(kind for kind in CONFIGS[verb].__mro__ if kind in declarers(name))
             [shown] = [line for line in lines if line.startswith(f"--{name} ")]
@@ -106,9 +107,9 @@ class TestDeclaredOnce:
             [default] = re.findall(r" \[default: (.+)\]$", shown) or [None]
             assert (default is None) == (settled is None or settled == [])
             if default is not None:
-                said = [default] if isinstance(settled, bool) else [f"--{name}", *default.split()]
-                assert main([verb, *said, "--print_config"]) == 0
-                assert yaml.safe_load(capsys.readouterr().out) == printed
+                stated += [default] if isinstance(settled, bool) else [f"--{name}", *default.split()]
+        assert main([verb, *stated, "--print_config"]) == 0
+        assert yaml.safe_load(capsys.readouterr().out) == printed
 
     @pytest.mark.parametrize(
         ("verb", "order"),

@@ -617,14 +617,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestTogether:
-    def test_twenty_kills_of_two_writers_end_as_one_without(self, trained: Path, tmp_path: Path) -> None:
+    def test_kills_of_two_writers_end_as_one_without(self, trained: Path, tmp_path: Path) -> None:
         config = SurveyConfig(
             between=tuple(str(trained / f"net{k}") for k in range(3)), grid=(41, 37), examples="60", plan="batched",
             model_options={"hidden": (8,)}, metrics=("auto", "gradient_norm"),
         )  # fmt: skip
         run_survey(config, tmp_path / "alone", pictures=False)
-        kills = result_of(killed_together, tmp_path / "run", tmp_path / "alone" / "config.yaml", 20, 3)
-        assert kills >= 20
+        kills = result_of(killed_together, tmp_path / "run", tmp_path / "alone" / "config.yaml", 8, 3)
+        assert kills >= 8
         xr.testing.assert_identical(opened(tmp_path / "run"), opened(tmp_path / "alone"))
         summaries = [json.loads((tmp_path / run / "summary.json").read_text()) for run in ("run", "alone")]
         assert summaries[0]["test_surface"] == summaries[1]["test_surface"]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import lossatlas as la
 from lossatlas.charts import encode_chart
 
-SAMPLES = 200_000
+SAMPLES = 100_000
 SIGMAS = 4.5
 """How many standard errors an entry may be off: of some hundred entries one would be by chance once in a thousand."""
 
