@@ -408,7 +408,7 @@ def test_from_the_command_line_it_is_fitted_written_drawn_and_surveyed_again(
     assert Geometry.parse(first.attrs[GEOMETRY]).kind == "bent"
     ends = [f"{float(first[axis][k])!r}" for axis in ("u", "v") for k in (0, -1)]
     grid = ["--grid", *(str(first.sizes[axis]) for axis in ("u", "v"))]
-    again = ["survey", "--run=runs/a", "--range", *ends, *grid, "--examples=40", "--plan=loop"]
+    again = ["survey", "--run=runs/a", "--range", *ends, *grid, "--examples=40", "--plan=loop", "--no_pictures"]
     assert main([*again, "--buffers=batch", "--model=mlp", "--model.hidden", "8", "--out=runs/b"]) == 0
     np.testing.assert_allclose(opened("runs/b")["test_loss"], first["test_loss"], rtol=1e-5)
     assert main(["fit", "--resume", "--out=runs/a"]) == 0
@@ -448,14 +448,16 @@ def test_a_class_of_a_module_is_named_as_models_are(
     monkeypatch.syspath_prepend(Path.cwd())
     monkeypatch.syspath_prepend(Path(__file__).parent)
     Path("surfaces_of_mine.py").write_text(CODE)
-    assert main(["fit", *SMALL, "--chart=surfaces_of_mine:Mine", "--chart.bend=0.1", "--out=runs/a"]) == 0
+    assert (
+        main(["fit", *SMALL, "--chart=surfaces_of_mine:Mine", "--chart.bend=0.1", "--out=runs/a", "--no_pictures"]) == 0
+    )
     assert "chart: surfaces_of_mine:Mine" in Path("runs/a/config.yaml").read_text()
     CHARTS._added.clear()  # as in another process
     with pytest.raises(la.BadInput, match=r"'surfaces_of_mine:Mine' is not a chart.*is added first, by .*CHARTS\.add"):
         la.load_chart("runs/a/chart.safetensors")
     capsys.readouterr()
     again = ["survey", "--run=runs/a", "--grid=3", "--examples=20", "--model=mlp", "--model.hidden", "8"]
-    assert main([*again, "--plan=loop", "--out=runs/b"]) == 0, capsys.readouterr().err
+    assert main([*again, "--plan=loop", "--out=runs/b", "--no_pictures"]) == 0, capsys.readouterr().err
     CHARTS._added.clear()
     Path("runs/a/surfaces_of_theirs.py").write_text(CODE)
     config = Path("runs/a/config.yaml")

@@ -108,7 +108,7 @@ class TestARun:
 
     def test_its_configuration_reproduces_it(self) -> None:
         assert fit("--out=runs/a") == 0
-        assert main(["fit", "--config=runs/a/config.yaml", "--out=runs/b"]) == 0
+        assert main(["fit", "--config=runs/a/config.yaml", "--out=runs/b", "--no_pictures"]) == 0
         assert Path("runs/a/chart.safetensors").read_bytes() == Path("runs/b/chart.safetensors").read_bytes()
         assert Path("runs/a/config.yaml").read_text() == Path("runs/b/config.yaml").read_text()
 
@@ -151,7 +151,7 @@ class TestARun:
             "def data():\n    x, y = torch.randn(40, 2, 3), torch.arange(40) % 3\n    return (x, y), (x[:9], y[:9])\n"
         )
         tokens = ["fit", "--pattern=heart", "--size=8", "--steps=2", "--model=mine:net", "--data=mine:data"]
-        assert main([*tokens, "--out=runs/mine", "--plan=loop"]) == 0
+        assert main([*tokens, "--out=runs/mine", "--plan=loop", "--no_pictures"]) == 0
         assert "gap" in json.loads(Path("runs/mine/summary.json").read_text())
 
     def test_a_convolutional_network_around_a_checkpoint_with_its_own_statistics(

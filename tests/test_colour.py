@@ -412,7 +412,7 @@ class TestRun:
         assert next(iter(drawn)) == "colour"
         assert "red of 0-2, green of 3-4, blue of 6,9" in drawn["colour"].caption
         assert "test red ranges from" in drawn["colour"].alt
-        assert main(["view", "runs/a", "--out=drawn"]) == 0
+        assert main(["view", "runs/a", "--kinds", "colour", "--out=drawn"]) == 0
         Path("gone.png").rename("ball.png")
         assert self.fit("--steps=60", "--resume", "--pattern.groups", "0-2", "3,4", "6,9") == 0
         assert self.fit("--steps=60", "--resume", "--pattern.groups", "0-2", "3,4", "7,9") == 2

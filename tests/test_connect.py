@@ -270,7 +270,7 @@ class TestKinds:
 
     def test_a_chain_through_three_networks_has_its_best_plane(self, runs: Path, tmp_path: Path) -> None:
         settings = config(runs, "r0", "r1", "r2", curve="chain", bends=2)
-        summary = run_connect(settings, tmp_path / "abc")
+        summary = run_connect(settings, tmp_path / "abc", pictures=False)
         chart = la.load_chart(tmp_path / "abc" / "chart.safetensors")
         recipe = build_connect(settings)
         assert torch.equal(chart.points(torch.tensor([[0.0], [0.5], [1.0]])), recipe.networks)
@@ -333,7 +333,7 @@ class TestKinds:
     ) -> None:
         network = {"channels": (4,), "hidden": 6, "batch_norm": True, "max_pool": False}
         settings = config(runs, "bn0", "bn1", model="conv", model_options=network, steps=3, grid=(3,), plane=2)
-        summary = run_connect(settings, tmp_path / "ab")
+        summary = run_connect(settings, tmp_path / "ab", pictures=False)
         survey = opened(tmp_path / "ab" / "survey.zarr")
         assert survey["test_loss"].attrs["buffers"].startswith("reestimated from")
         assert not (tmp_path / "ab" / "radial.zarr").exists()
