@@ -75,6 +75,7 @@ class Shared:
     @contextmanager
     def open(self, *_: object) -> Iterator[Pool]:
         if self._pool is None or not self._pool.workers:
+            self.close()  # what is left of processes that were given up
             self._pool = open_pool("local", PoolOptions(2, max(1, torch.get_num_threads() // 2), self._folder))
             self._pool.start()
         yield self._pool
