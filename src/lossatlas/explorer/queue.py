@@ -115,6 +115,19 @@ class Handle:
         if self.is_asked_to_stop():
             raise Stopped
 
+    def follow(self, words: str) -> Callable[[int, int], None]:
+        """Make the function that a job calls with what is done and all there is: it reports, and breathes.
+
+        Args:
+            words: what the job does.
+        """
+
+        def on_points(done: int, total: int) -> None:
+            self.report(done, total, words)
+            self.breathe()
+
+        return on_points
+
     def breathe(self) -> None:
         """Carry out the short tasks that wait, here and now: a long task that calls this often leaves the page usable.
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
 import torch
 
 from lossatlas.recipes.opened_run import OpenedRun
@@ -27,8 +23,6 @@ def join_survey(run: OpenedRun) -> tuple[Surveyor, SurveyStore]:
     engine = run.engine
     torch.set_num_threads(engine.plan.threads)
     surveyor = run.recipe.build_surveyor(engine)
-    chart = surveyor.chart
-    wanted: Mapping[str, Any] = dict.fromkeys(chart.axes, np.empty(0))
-    store = SurveyStore(run.path / SURVEY, wanted, {"chart": chart.fingerprint()}, joined=True)
+    store = SurveyStore.join(run.path / SURVEY, surveyor.chart)
     surveyor.check(store)
     return surveyor, store

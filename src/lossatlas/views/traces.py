@@ -65,9 +65,14 @@ def make_heights(field: data.Field, values: scales.Floats) -> Trace:
     return {"type": "heatmap", "z": data.limits_of([field]).heights(values), "text": list_texts([(field, values)])}
 
 
-def make_scale(field: data.Field) -> Trace:
-    """Make the colour scale of a field, in decades for losses and other values with a logarithmic scale."""
-    limits = data.limits_of([field])
+def make_scale(field: data.Field, limits: scales.Limits | None = None) -> Trace:
+    """Make the colour scale of a field, in decades for losses and other values with a logarithmic scale.
+
+    Args:
+        field: what the colours show.
+        limits: the ends of the scale; by default those of the field alone.
+    """
+    limits = data.limits_of([field]) if limits is None else limits
     low, high = limits.low, limits.high
     bar: Trace = {
         "title": {"text": escape_text(field.label), "side": "top"},

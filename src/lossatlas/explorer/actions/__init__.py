@@ -1,0 +1,1 @@
+"""What the page does on request, one module each: :class:`lossatlas.explorer.action.Action`."""

@@ -1,0 +1,38 @@
+"""Curvature at the chosen point: the ends of the Hessian's spectrum, and its trace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import html
+from dash.development.base_component import Component
+
+from lossatlas.explorer.action import Action, Request
+from lossatlas.explorer.panel import make_table
+from lossatlas.explorer.queue import Handle
+from lossatlas.schema import say_metric
+
+__all__ = ["Curvature"]
+
+
+class Curvature(Action):
+    """Measure the largest and the smallest eigenvalue of the Hessian and its trace."""
+
+    rank = 20
+    button = "Measure curvature here"
+    hint = "The largest and the smallest eigenvalue of the Hessian of the mean training loss, and its trace."
+
+    def carry_out(self, request: Request, handle: Handle) -> Any:
+        where = request.subject.say_place(request.place.at)
+        follow = handle.follow("measuring curvature")
+        return where, request.evaluator.measure_curvature(request.list_coords(), on_points=follow)
+
+    def show(self, result: Any, ticket: str) -> Component:
+        where, found = result
+        rows = [
+            (say_metric(each.name), f"{each.value:.5g}", f"{each.error:.2g} ({say_metric(each.error_name)})")
+            for each in found.numbers
+        ]
+        cautions = [html.P(line, className="caution") for line in found.cautions]
+        table = make_table(("", "value", "uncertain by"), rows, f"The mean loss on {found.split}, at {where}")
+        return html.Div([table, *cautions], className="panel")

@@ -1,0 +1,38 @@
+"""The network at the chosen point, as a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import html
+from dash.development.base_component import Component
+
+from lossatlas.explorer.action import Action, Request
+from lossatlas.explorer.queue import Handle
+
+__all__ = ["Weights"]
+
+
+class Weights(Action):
+    """Write the network at a point as a safetensors file that can be downloaded."""
+
+    rank = 30
+    button = "Weights of this network"
+    hint = "A safetensors file with the state of the network at the marked place, for load_state_dict."
+
+    def carry_out(self, request: Request, handle: Handle) -> Any:
+        handle.report(words="writing the weights")
+        content = request.evaluator.write_weights(request.list_coords())
+        where = request.subject.say_place(request.place.at)
+        place = where.replace(" ", "").replace(",", "_")
+        name = "".join(letter for letter in f"{request.subject.run.path.resolve().name}_{place}" if _is_plain(letter))
+        return {"file": content, "name": f"{name}.safetensors", "where": where}
+
+    def show(self, result: Any, ticket: str) -> Component:
+        size = len(result["file"]) / 1e6
+        link = html.A(f"{result['name']} ({size:.2g} MB)", href=f"/results/{ticket}", download=result["name"])
+        return html.P([f"The network at {result['where']}: ", link])
+
+
+def _is_plain(letter: str) -> bool:
+    return letter.isascii() and (letter.isalnum() or letter in "._-=+")

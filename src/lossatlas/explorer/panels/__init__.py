@@ -1,0 +1,1 @@
+"""What the page says of a point that was evaluated, one module each: :class:`lossatlas.explorer.panel.Panel`."""

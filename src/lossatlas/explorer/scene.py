@@ -1,0 +1,172 @@
+"""What draws a survey on the page, and what its pictures share: packed arrays, scales, marks and layouts."""
+
+from __future__ import annotations
+
+import base64
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from plotly.colors import get_colorscale
+
+from lossatlas.errors import BadInput
+from lossatlas.explorer.subject import SurveyNow
+from lossatlas.explorer.thinning import Window, choose_points
+from lossatlas.registry import Registry
+from lossatlas.views import data, scales
+from lossatlas.views.networks import networks
+from lossatlas.views.traces import Trace, escape_text, make_scale
+
+__all__ = ["HERE", "SCENES", "Scene", "View", "find_scene", "lay_out", "list_flags", "mark_here", "pack", "scale_of"]
+
+HERE = "here"
+"""The name of the trace that marks where networks are evaluated; the page moves it without asking the server."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What a scene draws.
+
+    Attributes:
+        now: The survey.
+        survey: One sample of it.
+        field: The quantity.
+        limits: Its scale.
+        at: The coordinates that are marked, by axis.
+        window: What is shown of it; None for all.
+        ink: The colour of letters.
+    """
+
+    now: SurveyNow
+    survey: xr.Dataset
+    field: data.Field
+    limits: scales.Limits
+    at: Mapping[str, float]
+    window: Window | None = None
+    ink: str = "#20222b"
+
+    def choose(self, axis: str, most: int | None = None) -> NDArray[np.intp]:
+        """Choose the points along an axis that are drawn."""
+        at = data.read_numbers(self.survey, axis)
+        shown = None if self.window is None else self.window.get(axis)
+        return choose_points(at, shown) if most is None else choose_points(at, shown, most)
+
+    def read(self, axis: str) -> scales.Floats:
+        """Read the coordinates along an axis."""
+        return data.read_numbers(self.survey, axis)
+
+
+class Scene(ABC):
+    """Draws surveys of one kind.
+
+    A scene has a few parts, each a picture of plotly's. The page learns from a picture's ``layout.meta`` which axis of
+    the chart each of its axes ``x``, ``y`` and ``z`` is, so that a click on any picture is a place on the chart.
+    """
+
+    rank: int = 0
+    """Of several scenes that apply, that of the lowest rank is drawn."""
+    parts: ClassVar[Mapping[str, str]] = {}
+    """The names of its pictures, and what each shows, in words."""
+
+    @abstractmethod
+    def applies(self, now: SurveyNow) -> bool:
+        """Return whether the scene draws a survey of this kind."""
+
+    @abstractmethod
+    def draw(self, view: View) -> dict[str, Trace]:
+        """Draw the pictures, as plotly's JSON, by part."""
+
+
+SCENES: Registry[type[Scene]] = Registry("scene", "lossatlas.explorer.scenes")
+
+
+def find_scene(now: SurveyNow) -> Scene:
+    """Find the scene that draws a survey.
+
+    Raises:
+        BadInput: it has more axes than any scene draws, or none.
+    """
+    every = sorted((SCENES[name]() for name in SCENES), key=lambda scene: scene.rank)
+    for scene in every:
+        if scene.applies(now):
+            return scene
+    raise BadInput(f"the survey has {len(now.axes)} axes with points; the explorer shows one to three")
+
+
+def pack(values: NDArray[Any]) -> Trace:
+    """Write an array as plotly reads it, in 32 bits: a sixth of the length of its digits, and NaN is allowed."""
+    packed = np.ascontiguousarray(values, dtype="<f4")
+    found: Trace = {"dtype": "f4", "bdata": base64.b64encode(packed.tobytes()).decode()}
+    return found if packed.ndim == 1 else {**found, "shape": ", ".join(map(str, packed.shape))}
+
+
+def scale_of(view: View, ends: Sequence[str] = ("cmin", "cmax")) -> Trace:
+    """Make the scale of colours of what is shown, with the names that a kind of trace has for its ends."""
+    scale = make_scale(view.field, view.limits)
+    low, high = scale.pop("cmin"), scale.pop("cmax")
+    bar = {**scale["colorbar"], "orientation": "v", "y": 0.5, "yanchor": "middle", "len": 1, "x": 1, "xpad": 6}
+    bar |= {"tickfont": {"color": view.ink}, "title": {**bar["title"], "side": "right", "font": {"color": view.ink}}}
+    # Only plotly's Python side knows most colour scales by name.
+    return {**scale, "colorbar": bar, "colorscale": get_colorscale(scale["colorscale"]), ends[0]: low, ends[1]: high}
+
+
+def mark_here(kind: str = "scatter", **where: Any) -> Trace:
+    """Make the mark of the place where networks are evaluated."""
+    marker = {"size": 13, "symbol": "circle-open", "color": "#ffffff", "line": {"width": 3, "color": "#ffffff"}}
+    if kind == "scatter3d":
+        marker = {"size": 6, "color": "#17ab95", "line": {"width": 2, "color": "#ffffff"}}
+    return {
+        "type": kind,
+        "mode": "markers",
+        "name": HERE,
+        "hoverinfo": "skip",
+        "showlegend": False,
+        "marker": marker,
+        **where,
+    }
+
+
+def list_flags(view: View, axes: Sequence[str]) -> Trace:
+    """Make the marks of the networks that the survey names, over some of its axes."""
+    there = networks(view.survey)
+    places = [view.now.axes.index(axis) for axis in axes]
+    letters = dict(zip("xyz", (there.at[:, k].tolist() for k in places), strict=False))
+    return {
+        "type": "scatter" if len(axes) < 3 else "scatter3d",
+        "mode": "markers+text",
+        "name": "networks",
+        "showlegend": False,
+        "hoverinfo": "text",
+        "text": [escape_text(name) for name in there.names],
+        "textposition": "top center",
+        "textfont": {"color": "#ffffff", "size": 11, "shadow": "0 0 3px #000000, 0 0 3px #000000"},
+        "marker": {"size": 7 if len(axes) < 3 else 4, "color": "#ffffff", "line": {"width": 1.5, "color": "#20222b"}},
+        **letters,
+    }
+
+
+def lay_out(view: View, meta: Trace, **layout: Any) -> Trace:
+    """Make the layout that all pictures share.
+
+    Args:
+        view: what is drawn.
+        meta: which axis of the chart the axes of the picture are, and what else the page is to know of it.
+        layout: what is particular to the picture.
+    """
+    return {
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": view.ink, "family": "system-ui, sans-serif", "size": 12},
+        "margin": {"l": 52, "r": 12, "t": 12, "b": 46},
+        "autosize": True,
+        "showlegend": False,
+        "hovermode": "closest",
+        "dragmode": "pan",
+        "uirevision": "stay",  # zoom and camera stay where they are when the numbers change
+        "meta": meta,
+        **layout,
+    }

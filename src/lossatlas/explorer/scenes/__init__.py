@@ -1,0 +1,1 @@
+"""Kinds of surveys as the page draws them, one module each: :class:`lossatlas.explorer.scene.Scene`."""
