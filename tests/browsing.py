@@ -119,7 +119,6 @@ class Window:
         """
         end = time.monotonic() + PATIENCE
         while not self.page.evaluate(condition, arg):
-            if time.monotonic() > end:
             assert time.monotonic() < end, f"waited in vain for {condition} {arg or ''}: {self.faults}"
             time.sleep(0.05)
 
