@@ -137,7 +137,8 @@ def choose_field(now: SurveyNow, look: Look) -> data.Field:
     every = data.quantities(samples[look.sample])
     if not every:
         raise BadInput("the survey holds no quantity over its axes yet; wait until some points are evaluated")
-    alike = [field for field in every if field.metric == look.metric] or [every[0]]
+    alike = [field for field in every if field.metric == look.metric]
+    alike = alike or [field for field in every if field.metric == every[0].metric]
     return next((field for field in alike if field.split == look.split), data.preferred(alike))
 
 
