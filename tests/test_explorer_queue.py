@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from lossatlas.errors import BadInput, CannotFinish, Caution
+from lossatlas.errors import BadInput, CannotFinish, Caution, note_cautions
 from lossatlas.explorer.queue import Handle, Stopped, TaskQueue
 
 SOON = 10.0
@@ -122,17 +122,19 @@ class TestSuperseding:
         assert queue.look(first).stage == "superseded"
 
     def test_one_that_runs_goes_on_if_it_is_not(self, queue: TaskQueue) -> None:
-        gate = Gate(report)
+        gate, after = Gate(report), Gate(report)
         first = gate.submit(queue, kind="walk")
-        second = queue.submit("w", "walk", "the next", lambda _: "there")
+        second = queue.submit("w", "walk", "the next", after)
         third = queue.submit("v", "walk", "another window's", lambda _: "there", replaceable=True)
         gate.opened.set()
-        assert [queue.wait(ticket, SOON).stage for ticket in (first, second, third)] == ["done"] * 3
+        assert queue.wait(first, SOON).result == "opened"
+        after.opened.set()
+        assert [queue.wait(ticket, SOON).stage for ticket in (second, third)] == ["done"] * 2
 
     def test_what_ends_all_the_same_is_done(self, queue: TaskQueue) -> None:
         gate = Gate()  # which never asks
         first = gate.submit(queue, replaceable=True)
-        queue.submit("w", "gate", "the next", lambda _: None)
+        queue.submit("w", "gate", "the next", Gate(report))
         gate.opened.set()
         assert queue.wait(first, SOON).result == "opened"
 
@@ -351,9 +353,9 @@ class TestBounds:
                 return made
 
             tickets = [queue.submit("w", "k", "one", make)]
-            for _ in range(2000):
+            for window in range(2000):
                 queue.wait(tickets[-1], SOON)
-                tickets.append(queue.submit("w", "k", "one", make))
+                tickets.append(queue.submit(f"w{window}", "k", "one", make))
             queue.wait(tickets[-1], SOON)
             assert queue.look(tickets[0]).stage == "forgotten"
             assert queue.look(tickets[-10]).stage == "done"
@@ -376,3 +378,58 @@ class TestBounds:
         gc.collect()
         assert gone() is None
         assert queue.look(ticket).stage == "failed"
+
+
+def test_of_a_kind_a_window_keeps_the_newest_result_alone(queue: TaskQueue) -> None:
+    class Weights:
+        """What takes much memory."""
+
+    made: list[weakref.ref[Weights]] = []
+
+    def write(_: Handle) -> Weights:
+        weights = Weights()
+        made.append(weakref.ref(weights))
+        return weights
+
+    tickets = [queue.submit(window, "weights", "weights", write) for window in ("w", "other")]
+    for ticket in tickets:
+        assert queue.wait(ticket, SOON).stage == "done"
+    newest = queue.submit("w", "weights", "weights", write)
+    assert queue.wait(newest, SOON).stage == "done"
+    assert [queue.look(ticket).stage for ticket in (*tickets, newest)] == ["superseded", "done", "done"]
+    gc.collect()
+    assert [each() is None for each in made] == [True, False, False]
+
+
+def test_the_task_that_runs_is_found_until_it_is_asked_to_stop(queue: TaskQueue) -> None:
+    gate = Gate(report)
+    assert queue.find_running("w", "gate") is None
+    ticket = gate.submit(queue)
+    assert queue.find_running("w", "gate") == ticket
+    assert queue.find_running("other", "gate") is queue.find_running("w", "other") is None
+    queue.stop(ticket)
+    assert queue.find_running("w", "gate") is None
+    assert queue.wait(ticket, SOON).stage == "stopped"
+
+
+def test_cautions_are_noted_by_their_thread_and_handed_on_once_it_is_done() -> None:
+    """Another thread may put back what noted cautions after that has ended."""
+    entered, left = threading.Event(), threading.Event()
+
+    def disturb() -> None:
+        with warnings.catch_warnings():
+            warnings.warn("of another thread", Caution, stacklevel=1)
+            entered.set()
+            left.wait(SOON)
+
+    with pytest.warns(Caution) as shown:  # noqa: PT031  # what is tested is the order in which these are left
+        with note_cautions() as noted:
+            warnings.warn("of this thread", Caution, stacklevel=1)
+            thread = threading.Thread(target=disturb)
+            thread.start()
+            assert entered.wait(SOON)
+        left.set()
+        thread.join()
+        warnings.warn("later", Caution, stacklevel=1)
+    assert noted == ["of this thread"]
+    assert [str(each.message) for each in shown] == ["of another thread", "later"]

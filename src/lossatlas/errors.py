@@ -5,6 +5,7 @@ Every message is one line that says what is wrong, what was expected and what to
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -165,17 +166,25 @@ def make_unknown_error(kind: str, name: str, choices: Iterable[str], hint: str =
 
 @contextmanager
 def note_cautions() -> Iterator[list[str]]:
-    """While entered, the text of each :class:`Caution` is noted once instead of being shown."""
+    """While entered, the text of each :class:`Caution` of this thread is noted once instead of being shown.
+
+    What shows warnings is one for all threads. Where another thread leaves ``warnings.catch_warnings`` later than this
+    one, having entered it meanwhile, it puts back what noted cautions here; from then on that only hands them on.
+    """
     noted: list[str] = []
+    own, ended = threading.get_ident(), False
     with warnings.catch_warnings():
         warnings.simplefilter("always", Caution)
         show = warnings.showwarning
 
         def note(message: Warning | str, category: type[Warning], *where: Any, **how: Any) -> None:
-            if not issubclass(category, Caution):
+            if ended or threading.get_ident() != own or not issubclass(category, Caution):
                 show(message, category, *where, **how)
             elif (line := str(message)) not in noted:
                 noted.append(line)
 
         warnings.showwarning = note
-        yield noted
+        try:
+            yield noted
+        finally:
+            ended = True

@@ -152,7 +152,8 @@ class TaskQueue:
     Args:
         per_window: how many tasks of one window may wait.
         waiting: how many tasks may wait in all.
-        kept: how many tasks that have ended are kept, with their results; older ones are forgotten.
+        kept: how many tasks that have ended are kept, with their results; older ones are forgotten. A result, which may
+            be a file of all weights, is let go of as soon as a newer task of its window and kind is done.
     """
 
     def __init__(self, *, per_window: int = 8, waiting: int = 64, kept: int = 64) -> None:
@@ -223,6 +224,13 @@ class TaskQueue:
             self._changed.notify_all()
         return task.ticket
 
+    def find_running(self, window: str, kind: str) -> str | None:
+        """Find the ticket of the task of a window and a kind that runs; None where there is none."""
+        with self._changed:
+            alike = (each for each in self._running if (each.window, each.kind) == (window, kind))
+            found = next(alike, None)
+            return None if found is None or found.asked is not None else found.ticket
+
     def look(self, ticket: str) -> TaskState:
         """How a task is at this moment.
 
@@ -290,6 +298,10 @@ class TaskQueue:
             if task in tasks:
                 tasks.remove(task)
         task.stage, task.result, task.error = stage, result, error
+        if stage == "done":
+            for each in self._ended.values():
+                if (each.window, each.kind) == (task.window, task.kind) and each.stage == "done":
+                    each.stage, each.result = "superseded", None
         task.work = None  # and with it whatever it refers to
         self._ended[task.ticket] = task
         while len(self._ended) > self._kept:
