@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from lossatlas.cli import main
 from lossatlas.explorer.evaluator import Evaluator
 from lossatlas.explorer.images import make_image
 from lossatlas.files.tensors import open_tensors
+from lossatlas.jobs.refine import refine_region
 
 QUIET = ("--plan=loop", "--examples=60", "--eval_batch_size=30", "--no_pictures")
 SMALL = ("--model.hidden=6", "--device=cpu")
@@ -219,6 +222,30 @@ class TestASnapshot:
         for key, value in run.problem.module.state_dict().items():
             assert torch.equal(value, before[key])
 
+    def test_is_written_as_it_was_taken_and_not_as_its_projection(self) -> None:
+        evaluator = evaluate("along")
+        fresh = PERCEPTRON.build((1, 8, 8), 10)
+        fresh.load_state_dict(load(evaluator.write_snapshot(0)), strict=True)
+        inputs, labels = evaluator.run.splits["test"].data
+        with torch.no_grad():
+            loss = float(functional.cross_entropy(fresh.eval()(inputs), labels))
+        assert loss == pytest.approx(float(evaluator.run.survey["path_loss_test"][0]), rel=1e-5)
+
+    def test_is_found_once_the_survey_has_followed_the_trajectory(self, runs: Path, tmp_path: Path) -> None:
+        shutil.copytree(runs / "along", tmp_path / "along")
+        store = tmp_path / "along" / "survey.zarr"
+        described = (store / "zarr.json").read_text()
+        head = json.loads(described)
+        del head["consolidated_metadata"]["metadata"]["path_distance"]
+        (store / "path_distance").rename(tmp_path / "kept")
+        (store / "zarr.json").write_text(json.dumps(head))
+        evaluator = evaluate(str(tmp_path / "along"))
+        with pytest.raises(la.BadInput, match="has not followed its trajectory yet"):
+            evaluator.examine_snapshot(0)
+        (tmp_path / "kept").rename(store / "path_distance")
+        (store / "zarr.json").write_text(described)
+        assert evaluator.examine_snapshot(0).off_chart > 0
+
     def test_that_is_not_there_is_refused(self) -> None:
         with pytest.raises(la.BadInput, match="is not the number of a snapshot; expected 0 to"):
             evaluate("along").examine_snapshot(100)
@@ -364,6 +391,77 @@ class TestARunThatCannotCompute:
         first.write_bytes(save({name: value + 1 for name, value in state.items()}))
         with pytest.raises(la.BadInput, match="has changed since it was surveyed"):
             evaluate("along").examine_snapshot(0)
+
+
+@pytest.mark.usefixtures("at_runs")
+class TestARunThatChanges:
+    def copy(self, runs: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        TestARunThatCannotCompute().copy(runs, folder, "slice", "t1")
+        monkeypatch.chdir(folder)
+
+    def test_is_tried_again_once_what_was_missing_is_back(
+        self, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.copy(runs, tmp_path, monkeypatch)
+        (tmp_path / "t1").rename("away")
+        evaluator = evaluate("slice")
+        with pytest.raises(la.BadInput, match="t1"):
+            evaluator.examine((0.0, 0.0))
+        (tmp_path / "away").rename("t1")
+        monkeypatch.setattr("lossatlas.explorer.evaluator.RETRIED", 0.0)
+        survey = evaluator.run.survey
+        loss = evaluator.examine((0.0, 0.5)).splits["test"].metrics["loss"]
+        assert loss == pytest.approx(float(survey["test_loss"].sel(u=0.0, v=0.5)), rel=2e-4)
+
+    def test_is_evaluated_as_it_is_now_once_it_is_replaced(
+        self, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.copy(runs, tmp_path, monkeypatch)
+        evaluator = evaluate("slice")
+        before = evaluator.examine((1.0, 1.0)).splits["test"].metrics["loss"]
+        make("survey", "--out=slice", "--overwrite", "--checkpoint=t1", "--grid=3", "--direction_seed=5", *QUIET)
+        survey = la.open_run("slice").survey
+        stored = float(survey["test_loss"].sel(u=1.0, v=1.0))
+        assert stored != pytest.approx(before, rel=1e-3)
+        assert evaluator.examine((1.0, 1.0)).splits["test"].metrics["loss"] == pytest.approx(stored, rel=2e-4)
+
+    def test_keeps_what_was_found_while_its_record_stays_though_a_region_is_made_finer(
+        self, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.copy(runs, tmp_path, monkeypatch)
+        evaluator = evaluate("slice")
+        found = evaluator.examine((1.0, 1.0))
+        refine_region(evaluator.run, {"u": (0.0, 1.0)}, on_points=lambda *_: None)
+        assert evaluator.examine((1.0, 1.0)) is found
+
+
+@pytest.mark.usefixtures("at_runs")
+def test_computes_with_the_threads_of_the_run_and_leaves_those_of_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluator, used, before = evaluate("slice"), [], torch.get_num_threads()
+    evaluator.prepare()
+    assert torch.get_num_threads() == before
+    planned = evaluator.run.engine.plan.threads
+    other = planned + 1
+    torch.set_num_threads(other)
+    try:
+        examine = la.studies.examine_network
+        monkeypatch.setattr(
+            "lossatlas.studies.examine_network",
+            lambda *args, **how: (used.append(torch.get_num_threads()), examine(*args, **how))[1],
+        )
+        evaluator.examine((0.25, 0.25))
+        assert used == [planned] * 2
+        assert torch.get_num_threads() == other
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("at_runs")
+def test_breaks_keep_what_was_told_of_the_run_and_of_the_rays() -> None:
+    evaluator = evaluate("slice")
+    evaluator.prepare()
+    evaluator._ready = replace(evaluator._ready, cautions=("the data are a copy",))
+    assert "the data are a copy" in evaluator.find_breaks("test", directions=2, steps=1).notes
 
 
 def test_its_module_does_not_import_torch() -> None:

@@ -38,6 +38,7 @@ from lossatlas.provenance import FORMAT, MARK, Provenance
 __all__ = [
     "AVERAGES",
     "CHART",
+    "CONFIG",
     "LOG",
     "MEMBERS",
     "MODEL",

@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import json
 import math
+import time
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property, partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from lossatlas.describing import join_words
-from lossatlas.errors import BadInput, LossatlasError, note_cautions
+from lossatlas.errors import BadInput, Caution, LossatlasError, note_cautions
 from lossatlas.explorer.centre import Centre, find_centre
 from lossatlas.explorer.images import make_image
 from lossatlas.files.stores import open_store
 from lossatlas.recipes.opened_run import OpenedRun
-from lossatlas.rundir import SURVEY
+from lossatlas.rundir import CHART, CONFIG, PROVENANCE, SURVEY
 from lossatlas.schema import LOSS, REPEAT, OnTrajectory
 
 if TYPE_CHECKING:
@@ -37,10 +39,17 @@ if TYPE_CHECKING:
     from lossatlas.studies import Breaks, ExaminedSplit, Place
     from lossatlas.surveying import Surveyor
     from lossatlas.surveying.path_points import PathPoints
+    from lossatlas.surveying.standing import Standing
     from lossatlas.training.weight_trajectory import WeightTrajectory
 
 __all__ = ["Curvature", "CurvatureNumber", "Evaluator", "Examined"]
 
+P = ParamSpec("P")
+R = TypeVar("R")
+RECORD = (CONFIG, PROVENANCE, CHART)
+"""The files of a run that are written anew where it is replaced or continued in another way."""
+RETRIED = 5.0
+"""Seconds after which it is tried again whether a run can compute that could not."""
 KEPT = 8
 """How many examined points are kept, beside the centre."""
 CURVATURES = ("hessian_max", "hessian_min", "hessian_trace")
@@ -125,10 +134,25 @@ class _Ready:
         return self.splits[name]
 
 
+def _as_surveyed(method: Callable[Concatenate[Evaluator, P], R]) -> Callable[Concatenate[Evaluator, P], R]:
+    """Make a method of an evaluator compute with as many threads as the run did, by which values differ."""
+
+    @wraps(method)
+    def compute(self: Evaluator, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        ready = self._prepare()
+        from lossatlas.jobs.threads import use_threads
+
+        with use_threads(ready.engine.plan.threads):
+            return method(self, *args, **kwargs)
+
+    return compute
+
+
 class Evaluator:
     """Computes what is asked for at points of a run's chart, as the run's survey would.
 
-    Its methods may take long, and are called by one thread.
+    Its methods may take long, and are called by one thread. Where the record of the run changes, because it is replaced
+    by another or continued, everything is opened anew; what could not be opened is tried again some seconds later.
 
     Args:
         run: a run with a survey, finished or not.
@@ -137,6 +161,8 @@ class Evaluator:
     def __init__(self, run: OpenedRun) -> None:
         self.run = run
         self._ready: _Ready | LossatlasError | None = None
+        self._opened: tuple[tuple[int, ...], float] = (), 0.0
+        """The state of the record when the problem was opened, and when that was."""
         self._examined: OrderedDict[tuple[float, ...] | int, Examined] = OrderedDict()
 
     def prepare(self) -> None:
@@ -144,34 +170,66 @@ class Evaluator:
 
         Raises:
             LossatlasError: something is missing or has changed: the survey, the data, the model, a network. It is
-                raised again each time.
+                raised again each time, for some seconds without looking anew.
         """
         self._prepare()
 
     def _prepare(self) -> _Ready:
-        if self._ready is None:
+        record, (before, since) = self._find_record(), self._opened
+        stale = isinstance(self._ready, LossatlasError) and time.monotonic() - since > RETRIED
+        if self._ready is None or stale or record != before:
+            self._forget()
             try:
                 self._ready = self._open()
             except LossatlasError as error:
                 self._ready = error
+            self._opened = record, time.monotonic()
         if isinstance(self._ready, LossatlasError):
             raise self._ready
         return self._ready
 
+    def _hold(self) -> _Ready:
+        """What was prepared when the evaluation began, which nothing changes until it ends."""
+        assert isinstance(self._ready, _Ready)
+        return self._ready
+
+    def _find_record(self) -> tuple[int, ...]:
+        """Numbers that change when the record of the run does; 0 for what is not there."""
+        found = []
+        for name in RECORD:
+            try:
+                state = (self.run.path / name).stat()
+                found += [state.st_ino, state.st_mtime_ns, state.st_size]
+            except OSError:
+                found.append(0)
+        return tuple(found)
+
+    def _forget(self) -> None:
+        """Forget all that was read of the run."""
+        if self._ready is None:
+            return
+        self.run.forget()
+        self._examined.clear()
+        for name in ("box", "centre", "_centre_weights", "_trajectory"):
+            vars(self).pop(name, None)
+
     def _open(self) -> _Ready:
         from lossatlas.engine import StreamingMetric
         from lossatlas.jobs.joined_survey import join_survey
+        from lossatlas.jobs.threads import use_threads
 
-        self._survey  # noqa: B018  # a run without a survey says so before its data are looked for
-        with note_cautions() as cautions:
+        self._open_survey()  # a run without a survey says so before its data are looked for
+        with note_cautions() as cautions, use_threads():  # another task may compute around this one
             surveyor, _ = join_survey(self.run)
         metrics = {name: one for name, one in self.run.metrics.items() if isinstance(one, StreamingMetric)}
         batch_size = self.run.recipe.config.eval_batch_size
         return _Ready(surveyor, self.run.splits, metrics, batch_size, tuple(cautions))
 
-    @cached_property
-    def _survey(self) -> xr.Dataset:
-        """The store of the survey, of which little is read: coordinates, and what lies along trajectories."""
+    def _open_survey(self) -> xr.Dataset:
+        """Open the store of the survey, of which little is read: coordinates, and what lies along trajectories.
+
+        Each time anew: what lies along a trajectory is added in the end, and a grid may grow.
+        """
         if not (self.run.path / SURVEY).is_dir():
             raise BadInput(f"{self.run.path} holds no survey; give a run of fit, survey or connect that has one")
         return open_store(self.run.path / SURVEY)
@@ -179,7 +237,7 @@ class Evaluator:
     def _read(self, variable: str) -> npt.NDArray[np.float64] | None:
         """A small variable of the survey; None where it is not there or damaged."""
         with suppress(Exception):  # codecs fail in many ways on bytes that are not theirs
-            return np.asarray(self._survey[variable].values, dtype=np.float64)
+            return np.asarray(self._open_survey()[variable].values, dtype=np.float64)
         return None
 
     @property
@@ -212,12 +270,13 @@ class Evaluator:
         Raises:
             BadInput: as :attr:`box`.
         """
-        return find_centre(self.run.chart, self.box, self._survey)
+        return find_centre(self.run.chart, self.box, self._open_survey())
 
     @cached_property
     def _centre_weights(self) -> Tensor:
-        return self._prepare().form(self.centre.coords).form_first()
+        return self._hold().form(self.centre.coords).form_first()
 
+    @_as_surveyed
     def examine(self, coords: Sequence[float]) -> Examined:
         """Examine a point on all splits of the survey; a few of the last points are kept, and the centre.
 
@@ -227,10 +286,9 @@ class Evaluator:
         Raises:
             LossatlasError: as :meth:`prepare`, or the coordinates do not fit.
         """
-        at = self._check_coords(coords)
+        ready, at = self._hold(), self._check_coords(coords)
         if (kept := self._recall(at)) is not None:
             return kept
-        ready = self._prepare()
         with note_cautions() as cautions:
             point = ready.form(at)
             splits = self._examine(ready.engine, point)
@@ -241,6 +299,7 @@ class Evaluator:
             at, Examined(self.axes, at, splits, place, cautions=_join([*ready.cautions, *cautions], splits))
         )
 
+    @_as_surveyed
     def examine_snapshot(self, index: int) -> Examined:
         """Examine a snapshot of the trajectory that the survey lies along: its own weights, off the plane.
 
@@ -255,26 +314,36 @@ class Evaluator:
         """
         if (kept := self._recall(index)) is not None:
             return kept
+        ready = self._hold()
+        with note_cautions() as cautions:
+            there, step = self._set_up(index)
+            coords, distance = self._read_path(index)
+            splits = self._examine(there.engine, there.point)
+            place = self._locate(there.point)
+        told = _join([*ready.cautions, *cautions], splits)
+        return self._keep(index, Examined(self.axes, coords, splits, place, distance, f"step {step:,}", told))
+
+    def _set_up(self, index: int) -> tuple[Standing, int]:
+        """Set up a snapshot of the survey's trajectory as it stands; with the step at which it was taken.
+
+        Raises:
+            LossatlasError: as :meth:`examine_snapshot`.
+        """
         from lossatlas.recipes.networks import keep_module
         from lossatlas.surveying.standing import Standing
         from lossatlas.weights.files import load_state
 
-        ready = self._prepare()
-        with note_cautions() as cautions:
-            trajectory, recipe = self._trajectory, self.run.recipe
-            if not 0 <= index < len(trajectory):
-                raise BadInput(f"{index} is not the number of a snapshot; expected 0 to {len(trajectory) - 1}")
-            coords, distance = self._read_path(index)
-            snapshot, module = trajectory.snapshots[index], recipe.problem.module
-            with keep_module(module):
-                load_state(module, snapshot.state(), f"snapshot {snapshot.path}")
-                examples = next(iter(ready.splits.values()))
-                there = Standing(recipe.problem, recipe.space, examples, ready.engine.plan, ready.eval_batch_size)
-            splits = self._examine(there.engine, there.point)
-            place = self._locate(there.point)
-        told = _join([*ready.cautions, *cautions], splits)
-        return self._keep(index, Examined(self.axes, coords, splits, place, distance, f"step {snapshot.step:,}", told))
+        ready, trajectory, recipe = self._hold(), self._trajectory, self.run.recipe
+        if not 0 <= index < len(trajectory):
+            raise BadInput(f"{index} is not the number of a snapshot; expected 0 to {len(trajectory) - 1}")
+        snapshot, module = trajectory.snapshots[index], recipe.problem.module
+        with keep_module(module):
+            load_state(module, snapshot.state(), f"snapshot {snapshot.path}")
+            examples = next(iter(ready.splits.values()))
+            there = Standing(recipe.problem, recipe.space, examples, ready.engine.plan, ready.eval_batch_size)
+        return there, snapshot.step
 
+    @_as_surveyed
     def measure_curvature(
         self,
         coords: Sequence[float],
@@ -297,7 +366,7 @@ class Evaluator:
         from lossatlas.recipes.metrics import make_curvature_settings
         from lossatlas.surveying import Surveyor
 
-        at, ready, tell = self._check_coords(coords), self._prepare(), on_points or _nothing
+        at, ready, tell = self._check_coords(coords), self._hold(), on_points or _nothing
         config = self.run.recipe.config
         name = split or TRAIN
         examples = (
@@ -321,6 +390,7 @@ class Evaluator:
                 tell(done, len(CURVATURES))
         return Curvature(at, name, tuple(numbers), tuple(dict.fromkeys([*ready.cautions, *cautions])))
 
+    @_as_surveyed
     def find_breaks(
         self,
         split: str,
@@ -344,9 +414,9 @@ class Evaluator:
         """
         from lossatlas.studies import find_breaks
 
-        at, ready = self._check_coords(self.centre.coords if centre is None else centre), self._prepare()
-        with note_cautions():  # which are among the notes of what is returned
-            return find_breaks(
+        at, ready = self._check_coords(self.centre.coords if centre is None else centre), self._hold()
+        with note_cautions() as cautions:
+            found = find_breaks(
                 ready.engine,
                 ready.chart,
                 at,
@@ -357,11 +427,14 @@ class Evaluator:
                 reach=self.box,
                 on_points=on_points,
             )
+        return replace(found, notes=tuple(dict.fromkeys([*ready.cautions, *cautions, *found.notes])))
 
+    @_as_surveyed
     def measure_place(self, coords: Sequence[float]) -> Place:
         """Measure how far a point lies from the centre in weight space, and at which angle, without evaluating it."""
-        return self._locate(self._prepare().form(self._check_coords(coords)))
+        return self._locate(self._hold().form(self._check_coords(coords)))
 
+    @_as_surveyed
     def write_weights(self, coords: Sequence[float]) -> bytes:
         """Write the network at a point as a safetensors file, which ``load_state_dict(strict=True)`` takes.
 
@@ -371,16 +444,42 @@ class Evaluator:
 
         Raises:
             LossatlasError: as :meth:`prepare`, or the state of the model has parts that are not tensors.
+
+        Warns:
+            Caution: layers normalise by the batch, so that what is written computes something else in evaluation mode.
         """
         from lossatlas.weights.files import serialise_state
 
-        at, ready = self._check_coords(coords), self._prepare()
+        at, ready = self._check_coords(coords), self._hold()
+        if ready.engine.network.normalises_by_the_batch:
+            warnings.warn(
+                "the survey normalises by the statistics of each batch; the file has the running statistics of the "
+                "run's own network, by which the network computes something else in evaluation mode",
+                Caution,
+                stacklevel=2,
+            )
         metadata = {
             "run": self.run.path.resolve().name,
             "coordinates": json.dumps(dict(zip(self.axes, at, strict=True))),
             "buffers": ready.engine.network.buffers if ready.engine.network.has_statistics else "",
         }
         return serialise_state(ready.engine.find_state(*ready.form(at)), metadata)
+
+    @_as_surveyed
+    def write_snapshot(self, index: int) -> bytes:
+        """Write a snapshot of the trajectory that the survey lies along as a safetensors file: its own weights.
+
+        Args:
+            index: as of :meth:`examine_snapshot`.
+
+        Raises:
+            LossatlasError: likewise.
+        """
+        from lossatlas.weights.files import serialise_state
+
+        there, step = self._set_up(index)
+        metadata = {"run": self.run.path.resolve().name, "step": str(step)}
+        return serialise_state(there.engine.find_state(*there.point), metadata)
 
     def read_example(self, split: str, index: int) -> npt.NDArray[np.uint8] | None:
         """Read the input of an example as an image, (H, W) or (H, W, 3); None where it does not look like one.
@@ -419,12 +518,12 @@ class Evaluator:
     def _is_within(self, at: Sequence[float]) -> bool:
         import torch
 
-        return bool(self._prepare().chart.is_within(torch.tensor([at], dtype=torch.float64))[0])
+        return bool(self._hold().chart.is_within(torch.tensor([at], dtype=torch.float64))[0])
 
     def _examine(self, engine: Engine, point: PathPoints) -> dict[str, ExaminedSplit]:
         from lossatlas.studies import examine_network
 
-        ready = self._prepare()
+        ready = self._hold()
         of = partial(examine_network, engine, point, metrics=ready.metrics, eval_batch_size=ready.eval_batch_size)
         return {name: of(split=split) for name, split in ready.splits.items()}
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from math import prod
-
-import torch
 
 from lossatlas.describing import join_words
 from lossatlas.errors import BadInput, LossatlasError
+from lossatlas.jobs.threads import use_threads
 from lossatlas.metrics import count_numbers
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.recipes.room import Extent
@@ -84,7 +83,7 @@ def refine_region(
         directory.claim()
         surveyor = run.recipe.build_surveyor(run.engine)
         region = _select(run, surveyor, box, most)
-        with _use_threads(run.engine.plan.threads):
+        with use_threads(run.engine.plan.threads):
             return _fill(run, surveyor, region, on_points, say)
 
 
@@ -140,14 +139,3 @@ def _fill(
             say(f"{join_words(sorted(others))} of {run.path} are not in its record, and are interpolated in the region")
         say(f"lossatlas view {run.path} draws its pictures anew")
         return int((store.known & ~before).sum())
-
-
-@contextmanager
-def _use_threads(count: int) -> Iterator[None]:
-    """Compute with as many threads as the run did, by which values differ in their last bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

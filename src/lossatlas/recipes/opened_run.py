@@ -123,6 +123,11 @@ class OpenedRun:
             return None
         return write_card(title, choose_numbers(numbers, [name for name in numbers if name not in UNTOLD]), shown)
 
+    def forget(self) -> None:
+        """Forget what was made of the run's record, which is read anew: of a run that was continued or replaced."""
+        for name in [name for name in vars(self) if isinstance(getattr(type(self), name, None), cached_property)]:
+            vars(self).pop(name, None)
+
     @property
     def path(self) -> Path:
         """Return the path of the run directory."""
