@@ -28,6 +28,7 @@ class Request:
         place: Where.
         look: What is shown: its split and its sample.
         region: The selected region by axis; None where none is selected.
+        snapshot: The number of the snapshot that is marked; None where a point of the chart is.
     """
 
     subject: Subject
@@ -35,6 +36,7 @@ class Request:
     place: Place
     look: Look
     region: Window | None
+    snapshot: int | None = None
 
     def list_coords(self) -> list[float]:
         """List the coordinates of the place in the order of the chart's axes."""

@@ -13,7 +13,6 @@ from lossatlas.errors import LossatlasError
 from lossatlas.explorer.action import list_actions
 from lossatlas.explorer.scene import find_scene
 from lossatlas.explorer.subject import Subject, SurveyNow
-from lossatlas.views import data
 
 __all__ = ["HELP", "lay_page"]
 
@@ -23,6 +22,8 @@ HELP = (
 )
 KEYS_STEP = 40
 """An arrow key moves by this fraction of an axis where its points are closer."""
+STORES = ("window", "region", "cut", "ticket", "seen")
+"""What the page keeps of each run that it shows."""
 BUTTONS: Any = {
     "displaylogo": False,
     "scrollZoom": True,
@@ -36,9 +37,11 @@ def lay_page(subjects: Sequence[Subject]) -> Component:
     shown: dict[int, SurveyNow] = {}
     for index, subject in enumerate(subjects):
         try:
-            shown[index] = subject.read()
+            now = subject.read()
+            find_scene(now)
         except LossatlasError:  # its card says why
             continue
+        shown[index] = now
     stores = [
         dcc.Store(id="look", data={}),
         dcc.Store(id="place", data={"at": {}}),
@@ -101,7 +104,7 @@ def _list_choices(shown: dict[int, SurveyNow]) -> dict[str, list[Any]]:
     splits: dict[str, None] = {}
     samples = 1
     for now in shown.values():
-        for field in now.fields:
+        for field in now.list_fields():
             metrics.setdefault(field.metric or field.name)
             if field.split:
                 splits.setdefault(field.split)
@@ -193,17 +196,11 @@ def _label(words: str, control: Component, hidden: bool = False) -> Component:
 
 def _lay_card(index: int, subject: Subject, now: SurveyNow | None) -> Component:
     """Lay out one run."""
-    stores = [
-        dcc.Store(id={"kind": "window", "run": index}),
-        dcc.Store(id={"kind": "region", "run": index}),
-        dcc.Store(id={"kind": "cut", "run": index}),
-        dcc.Store(id={"kind": "revision", "run": index}, data=now.revision if now else ""),
-        dcc.Store(id={"kind": "ticket", "run": index}),
-        dcc.Store(id={"kind": "seen", "run": index}),
-    ]
     title = [html.H2(subject.name), html.P(_describe(subject), className="note")]
-    if now is None:
-        return html.Section([*stores, *title, html.P(_find_fault(subject), className="caution")], className="card run")
+    revision = dcc.Store(id={"kind": "revision", "run": index}, data=now.revision if now else "")
+    if now is None:  # nothing on the page asks for such a run: it has none of the stores below
+        return html.Section([revision, *title, html.P(_find_fault(subject), className="caution")], className="card run")
+    stores = [revision, *(dcc.Store(id={"kind": kind, "run": index}) for kind in STORES)]
     scene = find_scene(now)
     pictures = [
         html.Div(
@@ -275,7 +272,7 @@ def _describe(subject: Subject) -> str:
 def _find_fault(subject: Subject) -> str:
     """Find out why a survey cannot be shown."""
     try:
-        data.axes(subject.read().survey)
+        find_scene(subject.read())
     except LossatlasError as error:
         return str(error)
     return "it can be read now: reload the page"

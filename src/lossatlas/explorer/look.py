@@ -54,10 +54,16 @@ class Place(msgspec.Struct, frozen=True):
     Attributes:
         at: Coordinates by axis; axes that are left out are at the place where the page begins.
         snapshot: The number of a training's snapshot that is evaluated instead of a point of the chart.
+        walked: The number of the run that lies along that training.
     """
 
     at: dict[str, float] = {}
     snapshot: int | None = None
+    walked: int = 0
+
+    def find_snapshot(self, run: int) -> int | None:
+        """Find the snapshot that is evaluated of a run; None of a run that shows the point of its chart there."""
+        return self.snapshot if run == self.walked else None
 
 
 class Question(Place, frozen=True):
@@ -131,10 +137,7 @@ def choose_field(now: SurveyNow, look: Look) -> data.Field:
     Raises:
         BadInput: there is no such sample, or the survey holds no quantity over its axes.
     """
-    samples = list(now.samples.values())
-    if not 0 <= look.sample < len(samples):
-        raise BadInput(f"sample {look.sample} is asked for and there are {len(samples)}; choose one of them")
-    every = data.quantities(samples[look.sample])
+    every = now.list_fields(look.sample)
     if not every:
         raise BadInput("the survey holds no quantity over its axes yet; wait until some points are evaluated")
     alike = [field for field in every if field.metric == look.metric]

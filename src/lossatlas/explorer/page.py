@@ -9,10 +9,10 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from dash import ALL, MATCH, ClientsideFunction, Dash, Input, Output, State, ctx, html, no_update, set_props
 from dash.development.base_component import Component
 from dash.exceptions import PreventUpdate
@@ -39,11 +39,14 @@ from lossatlas.explorer.subject import Subject
 from lossatlas.jobs.view import name_places
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.views import data, scales
+from lossatlas.views.traces import Trace
 
 __all__ = ["make_page"]
 
 AT_ONCE = 0.4
 """Seconds for which an answer is waited for; what takes longer is looked at again and again."""
+BLANK: Trace = {"data": [], "layout": {"xaxis": {"visible": False}, "yaxis": {"visible": False}}}
+"""A picture of nothing, instead of one of something else."""
 INKS = {"light": "#20222b", "dark": "#e9e8e4"}
 MOST_WINDOWS = 1000
 """Of how many windows and runs it is known which question was the newest."""
@@ -65,7 +68,7 @@ def make_page(runs: Sequence[OpenedRun], queue: TaskQueue) -> Dash:
     subjects = [Subject(run, name) for run, name in zip(runs, names, strict=True)]
     app = Dash(
         __name__,
-        title=" \u00b7 ".join(names)[:80] + " \u2013 lossatlas",
+        title=escape(" \u00b7 ".join(names)[:80]) + " \u2013 lossatlas",  # Dash writes it into the page as it is
         assets_folder=str(Path(__file__).parent / "assets"),
         update_title=None,  # type: ignore[arg-type]  # None leaves the title as it is
         serve_locally=True,
@@ -135,6 +138,7 @@ class _Page:
             State(**one("seen", "data")),
             State(**one("ticket", "id")),
             State("place", "data"),
+            State("look", "data"),
             prevent_initial_call=True,
         )(self.follow)
         app.callback(
@@ -186,11 +190,10 @@ class _Page:
         try:
             field = choose_field(now, wanted)
         except BadInput as error:
-            return [no_update] * len(graphs), [html.Span(str(error))]
-        samples = list(now.samples.values())
+            return [BLANK] * len(graphs), [html.Span(str(error))]
         view = View(
             now=now,
-            survey=samples[min(wanted.sample, len(samples) - 1)],
+            survey=now.take_sample(wanted.sample),
             field=field,
             limits=self._find_limits(field, wanted),
             at=subject.settle(parse_place(place).at),
@@ -222,11 +225,12 @@ class _Page:
         asked, subject, evaluator = parse_question(question), self.subjects[index], self.evaluators[index]
 
         def work(_: Any) -> Answer:
-            return answer(subject, evaluator, asked.at, asked.sample, asked.split, asked.snapshot)
+            return answer(subject, evaluator, asked.at, asked.sample, asked.split, asked.find_snapshot(index))
 
         if subject.own_code and not asked.acted:
             said = f"this run names code of its own, {subject.own_code}; click on a picture to have it executed"
-            return no_update, no_update, f"{said}. {self._tell_stored(index, asked.at)}", no_update
+            stored = self._tell_stored(index, asked.at, asked.sample)
+            return no_update, no_update, f"{said}. {stored}", no_update
         with self._asking:  # requests overtake one another on their way, and the newest question counts
             if asked.turn < self._turns.get((window, index), 0):
                 raise PreventUpdate
@@ -240,9 +244,11 @@ class _Page:
                 )
             except BadInput as error:
                 return no_update, no_update, str(error), no_update
-        return ticket, *self._show(index, ticket, self.queue.wait(ticket, AT_ONCE), asked.at)
+        return ticket, *self._show(index, ticket, self.queue.wait(ticket, AT_ONCE), asked.at, asked.sample)
 
-    def follow(self, _: Any, ticket: Any, seen: Any, own: Mapping[str, Any], place: Any) -> tuple[Any, Any, Any]:
+    def follow(
+        self, _: Any, ticket: Any, seen: Any, own: Mapping[str, Any], place: Any, look: Any
+    ) -> tuple[Any, Any, Any]:
         """Look what became of an evaluation.
 
         It says whose end was seen, and never forgets the ticket itself: where answers overtake one another, the page
@@ -251,34 +257,33 @@ class _Page:
         if not isinstance(ticket, str) or ticket == seen:
             raise PreventUpdate
         index = self._find(own["run"])
-        return self._show(index, ticket, self.queue.look(ticket), parse_place(place).at)
+        return self._show(index, ticket, self.queue.look(ticket), parse_place(place).at, parse_look(look).sample)
 
-    def _show(self, index: int, ticket: str, state: TaskState, at: dict[str, float]) -> tuple[Any, Any, Any]:
+    def _show(
+        self, index: int, ticket: str, state: TaskState, at: dict[str, float], sample: int
+    ) -> tuple[Any, Any, Any]:
         """Make what the page says of an evaluation: the panels, a line, and its ticket once it has ended."""
         if state.stage == "done":
             found: Answer = state.result
             cautions = [html.P(line, className="caution") for line in state.cautions]
             return [*cautions, *list_panels(found)], f"{found.place}: evaluated", ticket
         if state.stage == "failed":
-            stored = self._tell_stored(index, at)
+            stored = self._tell_stored(index, at, sample)
             return html.Div([html.P(state.error, className="caution"), html.P(stored)]), "not evaluated", ticket
         if state.stage in ("superseded", "stopped"):
             return no_update, no_update, ticket
         if state.stage == "forgotten":
             return no_update, state.error, ticket
         behind = f"number {state.place} in the queue" if state.place else "evaluating"
-        return no_update, f"{behind}\u2026 {self._tell_stored(index, at)}", no_update
+        return no_update, f"{behind}\u2026 {self._tell_stored(index, at, sample)}", no_update
 
-    def _tell_stored(self, index: int, at: dict[str, float]) -> str:
-        """Say what the survey holds at the grid point nearest to a place."""
+    def _tell_stored(self, index: int, at: dict[str, float], sample: int) -> str:
+        """Say what the survey holds at the grid point nearest to a place; why not, where it has no such sample."""
         subject = self.subjects[index]
-        now = subject.read()
-        nearest = now.find_nearest(subject.settle(at))
-        place = tuple(nearest[axis][0] for axis in now.axes)
-        where = ", ".join(f"{axis} = {nearest[axis][1]:.4g}" for axis in now.axes)
-        values = [(field.label, float(field.values[place])) for field in now.fields]
-        said = ", ".join(f"{label} {scales.number(value)}" for label, value in values if np.isfinite(value))
-        return f"The survey says at its nearest point, {where}: {said or 'nothing yet'}."
+        try:
+            return subject.read().tell_nearest(subject.settle(at), sample)
+        except BadInput as error:
+            return str(error)
 
     def watch(self, _: Any, revisions: Sequence[Any], own: Sequence[Mapping[str, Any]]) -> tuple[list[Any], list[Any]]:
         """Look whether surveys have grown."""
@@ -292,7 +297,7 @@ class _Page:
                 said[index] = str(error)
                 continue
             found.append(now.revision if now.revision != before else no_update)
-            said[index] = now.progress
+            said[index] = subject.tell_progress()
         return found, [said.get(each["run"], "") for each in own]
 
     def start(
@@ -301,17 +306,20 @@ class _Page:
         """Begin an action."""
         index, name = self._find(own["run"]), self._find_action(own["action"])
         action = self.actions[name]
+        marked, window, kind = parse_place(place), _check_session(session), f"{name} {index}"
         request = Request(
-            self.subjects[index], self.evaluators[index], parse_place(place), parse_look(look), parse_window(region)
-        )
+            self.subjects[index], self.evaluators[index], marked, parse_look(look), parse_window(region),
+            marked.find_snapshot(index),
+        )  # fmt: skip
         try:
             action.check(request)
-            ticket = self.queue.submit(
-                _check_session(session),
-                f"{name} {index}",
-                f"{action.button}: {self.subjects[index].name}",
-                lambda handle: action.carry_out(request, handle),
-            )
+            with self._asking:  # a second click while it runs means the first: what is done twice may differ
+                ticket = self.queue.find_running(window, kind) or self.queue.submit(
+                    window,
+                    kind,
+                    f"{action.button}: {self.subjects[index].name}",
+                    lambda handle: action.carry_out(request, handle),
+                )
         except LossatlasError as error:
             return None, no_update, str(error), None, True, True
         return self._report(name, ticket, self.queue.wait(ticket, AT_ONCE))
@@ -322,7 +330,9 @@ class _Page:
             raise PreventUpdate
         if isinstance(ctx.triggered_id, dict) and ctx.triggered_id.get("kind") == "stop" and stops:
             self.queue.stop(ticket)
-        return self._report(self._find_action(own["action"]), ticket, self.queue.look(ticket))
+        state = self.queue.look(ticket)
+        _, *said = self._report(self._find_action(own["action"]), ticket, state)
+        return None if state.ended else no_update, *said  # a newer one may have begun meanwhile
 
     def _report(self, name: str, ticket: str, state: TaskState) -> tuple[Any, ...]:
         """Make what the page says of an action: its ticket as long as it runs, the result, words, and the progress."""

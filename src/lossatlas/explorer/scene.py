@@ -94,7 +94,9 @@ def find_scene(now: SurveyNow) -> Scene:
     for scene in every:
         if scene.applies(now):
             return scene
-    raise BadInput(f"the survey has {len(now.axes)} axes with points; the explorer shows one to three")
+    if not now.axes:
+        raise BadInput("the survey has numbered networks alone, which lie along no axis; lossatlas view draws them")
+    raise BadInput(f"the survey has {len(now.axes)} axes, and the explorer shows one to three; lossatlas view draws it")
 
 
 def pack(values: NDArray[Any]) -> Trace:

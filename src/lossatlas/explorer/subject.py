@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,19 +17,18 @@ import xarray as xr
 
 from lossatlas.errors import BadInput, LossatlasError
 from lossatlas.presence import read_status
+from lossatlas.recipes.inputs import CODE
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.rundir import SURVEY
-from lossatlas.schema import SAMPLE_DIMENSIONS, OnTrajectory
+from lossatlas.schema import MEASURED, SAMPLE_DIMENSIONS, OnTrajectory
 from lossatlas.views import data
 from lossatlas.views.networks import networks
-from lossatlas.views.scales import Floats
+from lossatlas.views.scales import Floats, number
 
-__all__ = ["Subject", "SurveyNow"]
+__all__ = ["CALLABLE", "Subject", "SurveyNow", "find_revision"]
 
-CODE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 """How a configuration names code: ``module:callable``."""
-MAY_BE_CODE = ("model", "data", "loss", "feed", "metrics", "chart", "curve", "augment", "init", "optimizer", "schedule")
-"""The settings that may name code."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,13 +39,13 @@ class SurveyNow:
         survey: What could be read.
         revision: A text that changes when anything is written to the survey.
         damaged: A line for each part that could not be read.
-        progress: How far the survey is, where a process writes it or it was left unfinished; empty where it is whole.
     """
 
     survey: xr.Dataset
     revision: str
     damaged: tuple[str, ...]
-    progress: str
+    _listed: dict[int, list[data.Field]] = field(default_factory=dict, init=False, repr=False)
+    """The quantities of samples that were asked for."""
 
     @cached_property
     def axes(self) -> tuple[str, ...]:
@@ -67,10 +68,46 @@ class SurveyNow:
         ends = {axis: data.read_numbers(self.survey, axis) for axis in self.axes}
         return {axis: (float(at.min()), float(at.max())) for axis, at in ends.items()}
 
-    @cached_property
-    def fields(self) -> list[data.Field]:
-        """The quantities that are measured, of the first sample."""
-        return data.quantities(data.take_first_sample(self.survey))
+    def choose_sample(self, wanted: int) -> int:
+        """Choose the sample that is shown where one of a number is asked for: of runs side by side some have none.
+
+        Raises:
+            BadInput: the survey has several, and none of that number.
+        """
+        if (count := len(self.samples)) == 1:
+            return 0
+        if not 0 <= wanted < count:
+            raise BadInput(f"this run has {data.samples_in_words(self.survey)}, and another is chosen; choose of these")
+        return wanted
+
+    def take_sample(self, wanted: int) -> xr.Dataset:
+        """Take the sample that :meth:`choose_sample` chooses."""
+        return list(self.samples.values())[self.choose_sample(wanted)]
+
+    def list_fields(self, sample: int = 0) -> list[data.Field]:
+        """List the quantities that are measured, of one sample."""
+        chosen = self.choose_sample(sample)
+        if chosen not in self._listed:
+            self._listed[chosen] = data.quantities(self.take_sample(chosen))
+        return self._listed[chosen]
+
+    def tell_nearest(self, at: dict[str, float], sample: int) -> str:
+        """Say what the survey holds of a sample at the grid point nearest to coordinates.
+
+        Args:
+            at: a coordinate for each of :attr:`axes`.
+            sample: its place among all of them.
+        """
+        nearest = self.find_nearest(at)
+        place = tuple(nearest[axis][0] for axis in self.axes)
+        where = ", ".join(f"{axis} = {nearest[axis][1]:.4g}" for axis in self.axes)
+        values = [(each.label, float(each.resolved[place])) for each in self.list_fields(sample)]
+        said = ", ".join(f"{label} {number(value)}" for label, value in values if np.isfinite(value))
+        measured = self.take_sample(sample).get(MEASURED)
+        beside = ""
+        if said and measured is not None and not bool(measured.transpose(*self.axes).values[place]):
+            beside = " (interpolated between points that were evaluated)"
+        return f"The survey says at its nearest point, {where}: {said or 'nothing yet'}{beside}."
 
     @cached_property
     def home(self) -> dict[str, float]:
@@ -121,6 +158,8 @@ class Subject:
     name: str
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _now: SurveyNow | None = None
+    _fault: str = ""
+    """Why the survey could not be read when it last was tried."""
 
     def read(self) -> SurveyNow:
         """Read the survey, unless it is as it was when it was last read.
@@ -131,19 +170,28 @@ class Subject:
         with self._lock:
             revision = find_revision(self.run.path / SURVEY)
             if self._now is not None and self._now.revision == revision:
+                self._fault = ""
                 return self._now
             try:
                 survey, damaged = self.run.read_damaged_survey()
                 data.axes(survey)
-            except LossatlasError:
+            except LossatlasError as error:
                 if self._now is None:
                     raise
-                return self._now  # it is just being replaced by a larger one
-            self._now = SurveyNow(survey, revision, tuple(damaged), self._tell_progress())
+                self._fault = str(error)  # mostly it is just being replaced by a larger one
+                return self._now
+            self._now, self._fault = SurveyNow(survey, revision, tuple(damaged)), ""
             return self._now
 
-    def _tell_progress(self) -> str:
-        """Say how far the survey is; nothing where it is finished."""
+    def tell_progress(self) -> str:
+        """Say how far the survey is; nothing where it is finished and can be read.
+
+        That changes while the survey stays as it is: a process ends, or is killed.
+        """
+        if self._fault:
+            return f"what is shown is how the survey was before: {self._fault}"
+        if self.run.finished:
+            return ""
         try:
             status = read_status(self.run.path)
         except LossatlasError as error:
@@ -160,14 +208,16 @@ class Subject:
 
     @cached_property
     def own_code(self) -> str:
-        """The code of its own that the run names, ``module:callable``, which evaluations execute; empty without any."""
-        try:
-            flat = self.run.directory.config()
-        except LossatlasError:
-            return ""
-        values = [value for name, value in flat.items() if name.partition(".")[0] in MAY_BE_CODE]
+        """The code of its own that the run names, ``module:callable``, which evaluations execute; empty without any.
+
+        A survey of another run's chart executes the code of that one, too.
+        """
+        values: list[object] = []
+        with suppress(LossatlasError):  # then nothing can be evaluated, and why is said where it is tried
+            values += _list_code(self.run)
+            values += _list_code(self.run.maker)
         several = [one for value in values for one in (value if isinstance(value, list) else [value])]
-        return next((one for one in several if isinstance(one, str) and CODE.fullmatch(one)), "")
+        return next((one for one in several if isinstance(one, str) and CALLABLE.fullmatch(one)), "")
 
     def settle(self, at: dict[str, float]) -> dict[str, float]:
         """Complete coordinates along the axes of this run by those that the page begins at, and leave out others.
@@ -185,30 +235,49 @@ class Subject:
         """Say where coordinates are: ``u = 0.5, v = 0``."""
         return ", ".join(f"{axis} = {value:.6g}" for axis, value in self.settle(at).items())
 
+    def say_network(self, at: dict[str, float], sample: int) -> str:
+        """Say which network is meant, with its sample where there are several: ``u = 0.5, v = 0, repeat 1``."""
+        now = self.read()
+        name = list(now.samples)[now.choose_sample(sample)]
+        return ", ".join([self.say_place(at), *([name] if len(now.samples) > 1 else [])])
+
     def list_coords(self, at: dict[str, float], sample: int) -> list[float]:
         """List the coordinates of a point in the order of the chart's axes, with the numbers of its sample.
 
         Args:
             at: by axis.
-            sample: the place of the sample among all of them.
+            sample: the place of the sample among all of them, as :meth:`SurveyNow.choose_sample` takes it.
         """
         now = self.read()
         settled = self.settle(at)
         sizes = [now.survey.sizes[dim] for dim in now.sample_axes]
-        place = np.unravel_index(sample, sizes) if sizes else ()
+        place = np.unravel_index(now.choose_sample(sample), sizes) if sizes else ()
         beside = dict(zip(now.sample_axes, (float(k) for k in place), strict=True))
         order: Sequence[str] = self.run.chart.axes
         return [settled[axis] if axis in settled else beside[axis] for axis in order]
 
 
+def _list_code(run: OpenedRun) -> list[object]:
+    """List the settings of a run that may name code.
+
+    Raises:
+        BadInput: its configuration cannot be read.
+    """
+    return [value for name, value in run.directory.config().items() if name in CODE]
+
+
 def find_revision(store: Path) -> str:
-    """Find a text that changes whenever a chunk of a store or its description is written."""
-    latest, count = 0, 0
-    for folder, _, files in os.walk(store):
-        for name in files:
+    """Find a text that changes whenever a chunk of a store or its description is written.
+
+    Several processes may write, and one may put in place later what it wrote earlier: the latest time says too little.
+    """
+    told = hashlib.blake2b(digest_size=12)
+    for folder, folders, files in os.walk(store):
+        folders.sort()
+        for name in sorted(files):
             try:
-                latest = max(latest, (Path(folder) / name).stat().st_mtime_ns)
+                found = (Path(folder) / name).stat()
             except OSError:  # it was just replaced
                 continue
-            count += 1
-    return f"{count}-{latest}"
+            told.update(f"{folder}/{name} {found.st_mtime_ns} {found.st_size}\n".encode(errors="surrogateescape"))
+    return told.hexdigest()

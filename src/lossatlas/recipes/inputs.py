@@ -14,7 +14,16 @@ from lossatlas.provenance import InputPlace
 from lossatlas.rundir import RunDirectory
 from lossatlas.specs import MemberSpec, NetworkSpec
 
-__all__ = ["NETWORKS", "change_paths", "find_inputs", "list_networks", "list_paths", "locate_inputs", "respell_inputs"]
+__all__ = [
+    "CODE",
+    "NETWORKS",
+    "change_paths",
+    "find_inputs",
+    "list_networks",
+    "list_paths",
+    "locate_inputs",
+    "respell_inputs",
+]
 
 MEMBERS = "members"
 """The setting that names members of an ensemble, as in ``RUN@low:20``."""

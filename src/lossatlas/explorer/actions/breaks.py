@@ -47,11 +47,17 @@ class Breaks(Action):
     hint = "Walks from the centre in all directions of the chart, and finds the nearest places where examples break."
 
     def carry_out(self, request: Request, handle: Handle) -> _Result:
-        evaluator, split = request.evaluator, request.choose_split()
-        found = evaluator.find_breaks(split, handle.follow("walking away from the centre"))
+        evaluator, split, subject = request.evaluator, request.choose_split(), request.subject
+        evaluator.prepare()
+        at = dict(zip(evaluator.axes, evaluator.centre.coords, strict=True))
+        centre = subject.list_coords(at, request.look.sample)  # in the directions of the repeat that is shown
+        found = evaluator.find_breaks(split, handle.follow("walking away from the centre"), centre=centre)
         first = (each.example for each in found.earliest[:LISTED])
         pictures = {example: picture_example(evaluator, split, example) for example in first}
-        return _Result(split, evaluator.centre.words, evaluator.name_classes(), found, pictures)
+        name = evaluator.centre.words
+        if len(subject.read().samples) > 1:
+            name = f"{name} in {list(subject.read().samples)[request.look.sample]}"
+        return _Result(split, name, evaluator.name_classes(), found, pictures)
 
     def show(self, result: Any, ticket: str) -> Component:
         assert isinstance(result, _Result)
@@ -61,10 +67,14 @@ class Breaks(Action):
             f"the {found.whole:,} examples of {result.split} that are whole there break. An example is broken where "
             f"{found.criterion}."
         )
+        if found.left_out:
+            said += f" {found.left_out:,} others are broken at the centre already, and left out."
+        cautions = [html.P(line, className="caution") for line in found.notes]
         if not found.earliest:
-            return html.P(f"{said} Within reach none breaks.")
+            return html.Div([*cautions, html.P(f"{said} Within reach none breaks.")])
         return html.Div(
             [
+                *cautions,
                 html.P(said, className="note"),
                 html.P(_tell_most_fragile(found)),
                 html.Ul([_show_break(result, each) for each in found.earliest[:LISTED]], className="examples"),

@@ -7,6 +7,7 @@ from typing import Any
 from dash import html
 from dash.development.base_component import Component
 
+from lossatlas.errors import BadInput
 from lossatlas.explorer.action import Action, Request
 from lossatlas.explorer.panel import make_table
 from lossatlas.explorer.queue import Handle
@@ -22,8 +23,15 @@ class Curvature(Action):
     button = "Measure curvature here"
     hint = "The largest and the smallest eigenvalue of the Hessian of the mean training loss, and its trace."
 
+    def check(self, request: Request) -> None:
+        if request.snapshot is not None:
+            raise BadInput(
+                "a snapshot of the training is marked, which lies off the chart: move the mark by an arrow key for a "
+                "point of the chart, or measure snapshots by lossatlas curvature"
+            )
+
     def carry_out(self, request: Request, handle: Handle) -> Any:
-        where = request.subject.say_place(request.place.at)
+        where = request.subject.say_network(request.place.at, request.look.sample)
         follow = handle.follow("measuring curvature")
         return where, request.evaluator.measure_curvature(request.list_coords(), on_points=follow)
 

@@ -31,8 +31,11 @@ class Refine(Action):
 
         assert request.region is not None
         follow = handle.follow("surveying the region")
-        return refine_region(request.subject.run, request.region, on_points=follow)
+        said: list[str] = []
+        count = refine_region(request.subject.run, request.region, on_points=follow, say=said.append)
+        return count, tuple(said)
 
     def show(self, result: Any, ticket: str) -> Component:
-        run = "the run's survey has them now; its pictures and its report are drawn anew by lossatlas view"
-        return html.P(f"{count_things(result, 'point')} evaluated: {run}.", className="note")
+        count, said = result
+        done = html.P(f"{count_things(count, 'point')} evaluated: the run's survey has them now.", className="note")
+        return html.Div([done, *(html.P(line, className="note") for line in said)])

@@ -22,9 +22,14 @@ class Weights(Action):
 
     def carry_out(self, request: Request, handle: Handle) -> Any:
         handle.report(words="writing the weights")
-        content = request.evaluator.write_weights(request.list_coords())
-        where = request.subject.say_place(request.place.at)
-        place = where.replace(" ", "").replace(",", "_")
+        if request.snapshot is not None:
+            content = request.evaluator.write_snapshot(request.snapshot)
+            where = request.subject.read().say_snapshot(request.snapshot)
+            place = f"snapshot_{request.snapshot}"
+        else:
+            content = request.evaluator.write_weights(request.list_coords())
+            where = request.subject.say_network(request.place.at, request.look.sample)
+            place = where.replace(" ", "").replace(",", "_")
         name = "".join(letter for letter in f"{request.subject.run.path.resolve().name}_{place}" if _is_plain(letter))
         return {"file": content, "name": f"{name}.safetensors", "where": where}
 

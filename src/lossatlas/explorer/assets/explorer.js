@@ -45,7 +45,7 @@
   function go(at, snapshot = null, byHand = true) {
     acted = acted || byHand;
     const next = {at: {...place.at, ...at}};
-    if (snapshot !== null) next.snapshot = snapshot;
+    if (snapshot !== null) Object.assign(next, {snapshot, walked: facts.path.run});
     const same = next.snapshot === place.snapshot
       && Object.keys(next.at).every((axis) => near(next.at[axis], here(axis)) && axis in place.at);
     if (same && (acted === asked || !byHand)) return;
@@ -152,7 +152,7 @@
   const parsed = (name) => {
     try {
       const value = JSON.parse(initial.get(name));
-      return value && typeof value === "object" ? value : null;
+      return value && typeof value === "object" && !Array.isArray(value) ? value : null;
     } catch {
       return null;
     }
@@ -173,8 +173,10 @@
       if (name === "sample") said = parseInt(said, 10);
       if (initial.has(name) && facts.choices[name].includes(said)) set(name, {value: said});
     }
-    walk.from = parsed("from");
-    walk.to = parsed("to");
+    const axes = Object.keys(facts.axes);
+    const whole = (end) => (end && axes.every((axis) => Number.isFinite(end[axis])) ? end : null);
+    walk.from = whole(parsed("from"));
+    walk.to = whole(parsed("to"));
     const share = parseFloat(initial.get("along"));
     if (share >= 0 && share <= 1) {
       walk = {...walk, kind: initial.get("walk") === "path" && count ? "path" : "line", share, moved: true};
@@ -182,7 +184,11 @@
       set("along", {value: share});
     }
     if (Object.keys(at).length) go(at, snapshot >= 0 && snapshot < count ? snapshot : null, false);
-    views = parsed("views") || {};
+    views = {};
+    for (const [key, said] of Object.entries(parsed("views") || {})) {
+      const change = said && typeof said === "object" ? readChange(said) : null; // nothing else of a picture
+      if (change) views[key] = change;
+    }
     restoreViews(Object.entries(views), Date.now() + 20000);
   }
 
@@ -261,6 +267,8 @@
       const dress = () => set("theme", {data: dark.matches ? "dark" : "light"});
       dark.addEventListener("change", dress);
       dress();
+      place = {at: {...facts.home}}; // the same one of all runs, whatever each of them would begin at
+      set("place", {data: place});
       restore();
       showFields();
       begun = true;

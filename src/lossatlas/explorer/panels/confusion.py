@@ -26,7 +26,9 @@ class Confusion(Panel):
         confusion = answer.here.confusion
         if confusion is None:
             return None
-        return self._list(answer, confusion) if len(confusion) > MOST else self._lay(answer, confusion)
+        shown = self._list(answer, confusion) if len(confusion) > MOST else self._lay(answer, confusion)
+        said = f"{int(confusion.sum()):,} predictions on the {answer.here.examples:,} examples of {answer.split}"
+        return html.Div([html.P(said, className="note"), shown])
 
     def _lay(self, answer: Answer, confusion: np.ndarray) -> Component:
         names = [answer.name_class(k) for k in range(len(confusion))]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dash import html
 from dash.development.base_component import Component
 
+from lossatlas.describing import join_words
 from lossatlas.explorer.answer import Answer
 from lossatlas.explorer.panel import Panel, make_table
 from lossatlas.schema import PROBE_ERROR, RESIDUAL, STANDARD_ERROR
-from lossatlas.views.scales import number
 
 __all__ = ["Numbers"]
 
@@ -32,11 +32,24 @@ class Numbers(Panel):
                     continue
                 error = errors.get(name)
                 before = there.metrics.get(name)
-                said = f"{value:.4f} \u00b1 {error:.2g}" if error is not None else number(value)
-                was = f"{before:.4f}" if isinstance(before, float) else "\u2013"
+                said = f"{_write(value)} \u00b1 {error:.2g}" if error is not None else _write(value)
+                was = _write(before) if isinstance(before, float) else "\u2013"
                 rows.append((f"{split} {name.replace('_', ' ')}", said, was))
-        notes = {note for split in answer.found.splits.values() for note in split.notes}
         parts: list[Component] = [make_table(("", "here", f"at {answer.centre_name}"), rows)]
-        parts += [html.P(line, className="caution") for line in (*answer.found.cautions, *sorted(notes))]
-        parts.append(html.P("\u00b1 is one standard error over the examples of the split.", className="note"))
+        parts += [html.P(line, className="caution") for line in answer.found.cautions]
+        counts = [f"{found.examples:,} of {name}" for name, found in answer.found.splits.items()]
+        parts.append(
+            html.P(
+                f"Means over examples, {join_words(counts)}; \u00b1 is one standard error over these.", className="note"
+            )
+        )
         return html.Div(parts)
+
+
+def _write(value: float) -> str:
+    """Write a number with four digits behind the point, or with four digits that count where these would say nothing.
+
+    >>> _write(2.30258), _write(0.00001234), _write(1234567.8), _write(0.0)
+    ('2.3026', '1.234e-05', '1.235e+06', '0.0000')
+    """
+    return f"{value:.4f}" if value == 0 or 0.01 <= abs(value) < 1e5 else f"{value:.4g}"
