@@ -9,6 +9,7 @@
   const CHOICES = ["metric", "split", "scale", "sample", "alike"];
   const LETTERS = ["x", "y", "z"];
   const TOLERANCE = 1e-8; // of coordinates: fields show ten digits
+  const WRITING = 200; // milliseconds between two changes of the address
 
   let facts = {axes: {}, home: {}, path: {}, choices: {}};
   let look = {};
@@ -21,6 +22,8 @@
   let asking = null;
   let asked = false;
   let acted = false; // a page that is only opened has no code of strangers executed
+  let writing = null;
+  let written = 0;
 
   /* The token has done its work once the page is there: nothing that copies the address is to have it. */
   if (window.location.search) {
@@ -60,6 +63,7 @@
     asking = window.setTimeout(() => {
       turn += 1;
       asked = acted;
+      set("alert", {children: ""}); // what went wrong before is over
       set("question", {data: {...place, split: look.split, sample: look.sample, turn, acted}});
     }, 15);
   }
@@ -133,8 +137,19 @@
     set("walked", {children: describeWalk()});
   }
 
+  /* Browsers refuse an address that changes hundreds of times in a few seconds, and with it the last one. */
   function writeAddress() {
+    if (writing !== null) return;
+    const wait = Math.max(0, written + WRITING - Date.now());
+    if (wait) writing = window.setTimeout(writeAddressNow, wait);
+    else writeAddressNow();
+  }
+
+  function writeAddressNow() {
+    window.clearTimeout(writing);
+    writing = null;
     if (!begun) return;
+    written = Date.now();
     const said = new URLSearchParams();
     for (const [name, value] of Object.entries(look)) said.set(name, value);
     for (const [axis, value] of Object.entries(place.at)) said.set(`at.${axis}`, value);
@@ -158,6 +173,13 @@
     }
   };
 
+  /* A place that a link names, on all axes; null where it does not. */
+  function readPlace(said) {
+    const axes = Object.keys(facts.axes);
+    const whole = said && axes.every((axis) => Number.isFinite(said[axis]));
+    return whole ? Object.fromEntries(axes.map((axis) => [axis, said[axis]])) : null;
+  }
+
   /* What a link says is put in place of what the page begins with; what it gets wrong is left out. */
   function restore() {
     const at = {};
@@ -173,10 +195,8 @@
       if (name === "sample") said = parseInt(said, 10);
       if (initial.has(name) && facts.choices[name].includes(said)) set(name, {value: said});
     }
-    const axes = Object.keys(facts.axes);
-    const whole = (end) => (end && axes.every((axis) => Number.isFinite(end[axis])) ? end : null);
-    walk.from = whole(parsed("from"));
-    walk.to = whole(parsed("to"));
+    walk.from = readPlace(parsed("from"));
+    walk.to = readPlace(parsed("to"));
     const share = parseFloat(initial.get("along"));
     if (share >= 0 && share <= 1) {
       walk = {...walk, kind: initial.get("walk") === "path" && count ? "path" : "line", share, moved: true};
@@ -185,9 +205,9 @@
     }
     if (Object.keys(at).length) go(at, snapshot >= 0 && snapshot < count ? snapshot : null, false);
     views = {};
-    for (const [key, said] of Object.entries(parsed("views") || {})) {
-      const change = said && typeof said === "object" ? readChange(said) : null; // nothing else of a picture
-      if (change) views[key] = change;
+    for (const [key, change] of Object.entries(parsed("views") || {})) {
+      const kept = /^\d+\.\w+$/.test(key) && change && typeof change === "object" ? readChange(change) : null;
+      if (kept) views[key] = kept;
     }
     restoreViews(Object.entries(views), Date.now() + 20000);
   }
@@ -223,15 +243,23 @@
     set({kind: "window", run}, {data: Object.keys(ranges).length ? ranges : null});
   }
 
+  const isCamera = (camera) => ["eye", "center", "up"].every((vector) => {
+    const at = camera?.[vector];
+    return at && ["x", "y", "z"].every((letter) => Number.isFinite(at[letter]));
+  });
+
+  /* What of a change of a picture is kept: its window or its camera, whoever says so. */
   function readChange(data) {
     const kept = Object.entries(data).filter(
-      ([name]) => /^(xaxis|yaxis)\.(range\[[01]\]|autorange)$/.test(name) || name === "scene.camera",
+      ([name, value]) => /^(xaxis|yaxis)\.range\[[01]\]$/.test(name) ? Number.isFinite(value)
+        : /^(xaxis|yaxis)\.autorange$/.test(name) ? value === true
+          : name === "scene.camera" && isCamera(value),
     );
     return kept.length ? Object.fromEntries(kept) : null;
   }
 
   async function copyLink() {
-    writeAddress();
+    writeAddressNow();
     try {
       await navigator.clipboard.writeText(window.location.href);
       set("copy", {children: "Copied"});
@@ -252,6 +280,12 @@
     const box = facts.axes[axis];
     const next = here(axis) + direction * box.step * (event.shiftKey ? 5 : 1);
     go({[axis]: Math.min(box.high, Math.max(box.low, next))});
+  });
+
+  /* A link that is pasted into this very window changes nothing but what follows the hash. */
+  window.addEventListener("hashchange", () => {
+    begun = false; // what is shown does not take the link's place any more
+    window.location.reload();
   });
 
   document.addEventListener("click", (event) => {
