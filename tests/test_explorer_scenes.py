@@ -24,7 +24,7 @@ from lossatlas.explorer.look import (
     parse_window,
 )
 from lossatlas.explorer.scene import HERE, SCENES, View, find_scene, pack
-from lossatlas.explorer.subject import CALLABLE, Subject, SurveyNow
+from lossatlas.explorer.subject import Subject, SurveyNow
 from lossatlas.explorer.thinning import MOST, choose_points
 from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
@@ -220,7 +220,3 @@ class TestSubject:
 
     def test_code_of_a_runs_own_is_known(self, run: Path) -> None:
         assert Subject(la.open_run(run), "survey").own_code == ""
-        assert CALLABLE.fullmatch("mine:build")
-        assert not CALLABLE.fullmatch("digits")
-        assert not CALLABLE.fullmatch("regularised_loss:5e-4")
-        assert not CALLABLE.fullmatch("hub:owner/name")

@@ -71,7 +71,7 @@ class TestSamples:
         subject = open_subject(runs / "repeats")
         assert subject.list_coords({"u": 0.5}, 1) == [0.5, 0.0, 1.0]
         for wanted in (-1, 2):
-            with pytest.raises(la.BadInput, match="this run has 2 repeats, and another is chosen"):
+            with pytest.raises(la.BadInput, match="counted from 0, and this run has 2 repeats; choose one of them"):
                 choose_field(subject.read(), Look(sample=wanted))
             with pytest.raises(la.BadInput, match="this run has 2 repeats"):
                 subject.list_coords({"u": 0.5}, wanted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from dash import dcc, html
@@ -36,12 +37,8 @@ def lay_page(subjects: Sequence[Subject]) -> Component:
     """Lay out the page of some runs; each call makes one for another window."""
     shown: dict[int, SurveyNow] = {}
     for index, subject in enumerate(subjects):
-        try:
-            now = subject.read()
-            find_scene(now)
-        except LossatlasError:  # its card says why
-            continue
-        shown[index] = now
+        with suppress(LossatlasError):  # its card says why
+            shown[index] = _read(subject)
     stores = [
         dcc.Store(id="look", data={}),
         dcc.Store(id="place", data={"at": {}}),
@@ -70,6 +67,17 @@ def lay_page(subjects: Sequence[Subject]) -> Component:
     )
     several = " several" if len(subjects) > 1 else ""
     return html.Div([*stores, header, html.Main(cards, className=f"cards{several}")], id="page")
+
+
+def _read(subject: Subject) -> SurveyNow:
+    """Read a survey that the page can show.
+
+    Raises:
+        BadInput: it cannot be read, or there is no scene for its kind.
+    """
+    now = subject.read()
+    find_scene(now)
+    return now
 
 
 def _list_facts(shown: dict[int, SurveyNow]) -> dict[str, Any]:
@@ -272,7 +280,7 @@ def _describe(subject: Subject) -> str:
 def _find_fault(subject: Subject) -> str:
     """Find out why a survey cannot be shown."""
     try:
-        find_scene(subject.read())
+        _read(subject)
     except LossatlasError as error:
         return str(error)
     return "it can be read now: reload the page"

@@ -37,7 +37,7 @@ class Look(msgspec.Struct, frozen=True):
         metric: The name of a metric; where a run lacks it, its loss is shown.
         split: The name of a split; where a run lacks it, the preferred one is shown.
         scale: ``auto`` follows from the quantity.
-        sample: The place of the repeat, member or sample.
+        sample: The place of the repeat, member or sample; a run without any is shown as it is.
         alike: Whether all runs have one scale of colours.
     """
 

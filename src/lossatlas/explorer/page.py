@@ -16,7 +16,8 @@ from typing import Any
 from dash import ALL, MATCH, ClientsideFunction, Dash, Input, Output, State, ctx, html, no_update, set_props
 from dash.development.base_component import Component
 from dash.exceptions import PreventUpdate
-from flask import Response
+from flask import Response, request
+from werkzeug.exceptions import HTTPException
 
 from lossatlas.errors import BadInput, LossatlasError, format_error
 from lossatlas.explorer.action import Request, list_actions
@@ -50,6 +51,8 @@ BLANK: Trace = {"data": [], "layout": {"xaxis": {"visible": False}, "yaxis": {"v
 INKS = {"light": "#20222b", "dark": "#e9e8e4"}
 MOST_WINDOWS = 1000
 """Of how many windows and runs it is known which question was the newest."""
+SUITES = "/_dash-component-suites/"
+"""Where Dash has its scripts."""
 LONGEST_NAME = 64
 """The most letters of the name of a window."""
 
@@ -169,6 +172,7 @@ class _Page:
             prevent_initial_call=True,
         )(self.attend)
         app.server.route("/results/<ticket>")(self.download)
+        app.server.register_error_handler(Exception, _refuse_request)
         _connect_browser(app)
 
     def draw(
@@ -380,6 +384,18 @@ class _Page:
 def _tell_error(error: Exception) -> None:
     """Say on the page why a callback failed."""
     set_props("alert", {"children": str(error) if isinstance(error, LossatlasError) else format_error(error)})
+
+
+def _refuse_request(error: Exception) -> Response | HTTPException:
+    """Answer a request that Dash itself cannot read, as none of this page is: what callbacks raise is told by it."""
+    if isinstance(error, HTTPException):
+        return error
+    if request.method == "POST":
+        said = f"the request cannot be read ({format_error(error, kind=True)}); reload the page"
+        return Response(f"{said}\n", status=400, mimetype="text/plain")
+    if request.path.startswith(SUITES):
+        return Response("there is nothing here; the page is at /\n", status=404, mimetype="text/plain")
+    raise error
 
 
 def _check_session(session: Any) -> str:

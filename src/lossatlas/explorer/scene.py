@@ -21,8 +21,13 @@ from lossatlas.views import data, scales
 from lossatlas.views.networks import networks
 from lossatlas.views.traces import Trace, escape_text, make_scale
 
-__all__ = ["HERE", "SCENES", "Scene", "View", "find_scene", "lay_out", "list_flags", "mark_here", "pack", "scale_of"]
+__all__ = [
+    "HERE", "NOTHING", "SCENES", "Scene", "View", "draw_nothing", "find_scene", "lay_out", "list_flags", "mark_here",
+    "pack", "scale_of",
+]  # fmt: skip
 
+NOTHING = "no point has a finite value yet"
+"""Why there is nothing to draw."""
 HERE = "here"
 """The name of the trace that marks where networks are evaluated; the page moves it without asking the server."""
 
@@ -149,6 +154,18 @@ def list_flags(view: View, axes: Sequence[str]) -> Trace:
         "marker": {"size": 7 if len(axes) < 3 else 4, "color": "#ffffff", "line": {"width": 1.5, "color": "#20222b"}},
         **letters,
     }
+
+
+def draw_nothing(view: View, words: str) -> Trace:
+    """Make a picture that says why there is nothing in it: plotly fails at surfaces without a finite point.
+
+    Args:
+        view: what is not drawn.
+        words: why, in a few words.
+    """
+    bare = {"visible": False}
+    said = {"text": words, "x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "showarrow": False}
+    return {"data": [], "layout": lay_out(view, {}, xaxis=bare, yaxis=bare, annotations=[said])}
 
 
 def lay_out(view: View, meta: Trace, **layout: Any) -> Trace:

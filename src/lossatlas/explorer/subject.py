@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,7 +16,7 @@ import xarray as xr
 
 from lossatlas.errors import BadInput, LossatlasError
 from lossatlas.presence import read_status
-from lossatlas.recipes.inputs import CODE
+from lossatlas.recipes.inputs import list_code
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.rundir import SURVEY
 from lossatlas.schema import MEASURED, SAMPLE_DIMENSIONS, OnTrajectory
@@ -25,10 +24,7 @@ from lossatlas.views import data
 from lossatlas.views.networks import networks
 from lossatlas.views.scales import Floats, number
 
-__all__ = ["CALLABLE", "Subject", "SurveyNow", "find_revision"]
-
-CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-"""How a configuration names code: ``module:callable``."""
+__all__ = ["Subject", "SurveyNow", "find_revision"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +73,10 @@ class SurveyNow:
         if (count := len(self.samples)) == 1:
             return 0
         if not 0 <= wanted < count:
-            raise BadInput(f"this run has {data.samples_in_words(self.survey)}, and another is chosen; choose of these")
+            raise BadInput(
+                f"sample {wanted} is asked for, counted from 0, and this run has {data.samples_in_words(self.survey)}; "
+                "choose one of them"
+            )
         return wanted
 
     def take_sample(self, wanted: int) -> xr.Dataset:
@@ -127,7 +126,13 @@ class SurveyNow:
         return np.stack([data.read_numbers(self.survey, name) for name in names], axis=1)
 
     def say_snapshot(self, k: int) -> str:
-        """Say when a snapshot was taken, and what its loss was."""
+        """Say when a snapshot was taken, and how far from the chart it is.
+
+        Raises:
+            BadInput: there is no such snapshot.
+        """
+        if self.path is None or not 0 <= k < len(self.path):
+            raise BadInput(f"{k} is not the number of a snapshot of this survey; choose one of its trajectory")
         said = [f"snapshot {k}"]
         if OnTrajectory.STEP in self.survey:
             said.append(f"step {int(self.survey[OnTrajectory.STEP].values[k]):,}")
@@ -212,12 +217,11 @@ class Subject:
 
         A survey of another run's chart executes the code of that one, too.
         """
-        values: list[object] = []
+        named = []
         with suppress(LossatlasError):  # then nothing can be evaluated, and why is said where it is tried
-            values += _list_code(self.run)
-            values += _list_code(self.run.maker)
-        several = [one for value in values for one in (value if isinstance(value, list) else [value])]
-        return next((one for one in several if isinstance(one, str) and CALLABLE.fullmatch(one)), "")
+            named += list_code(self.run.directory.config())
+            named += list_code(self.run.maker.directory.config())
+        return next((spec for _, spec in named), "")
 
     def settle(self, at: dict[str, float]) -> dict[str, float]:
         """Complete coordinates along the axes of this run by those that the page begins at, and leave out others.
@@ -255,15 +259,6 @@ class Subject:
         beside = dict(zip(now.sample_axes, (float(k) for k in place), strict=True))
         order: Sequence[str] = self.run.chart.axes
         return [settled[axis] if axis in settled else beside[axis] for axis in order]
-
-
-def _list_code(run: OpenedRun) -> list[object]:
-    """List the settings of a run that may name code.
-
-    Raises:
-        BadInput: its configuration cannot be read.
-    """
-    return [value for name, value in run.directory.config().items() if name in CODE]
 
 
 def find_revision(store: Path) -> str:

@@ -73,6 +73,7 @@ def refine_region(
     9
     (7, 6)
     """
+    run.directory.check("it was there when it was opened, so restore it")
     if not run.finished:
         raise BadInput(
             f"{run.path} is not finished, so that no region of it can be surveyed finer; continue it with "

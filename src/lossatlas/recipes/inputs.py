@@ -15,10 +15,10 @@ from lossatlas.rundir import RunDirectory
 from lossatlas.specs import MemberSpec, NetworkSpec
 
 __all__ = [
-    "CODE",
     "NETWORKS",
     "change_paths",
     "find_inputs",
+    "list_code",
     "list_networks",
     "list_paths",
     "locate_inputs",
@@ -38,6 +38,8 @@ PREFIXES = {"image", "grey", "colour", "array", "file", "towards"}
 """The prefixes before a path in the name of a picture or a direction, as in ``image:FILE`` and ``towards:RUN``."""
 CODE = {"model", "data", "loss", "metrics", "chart", "curve"}
 """The settings that may name a ``module:callable`` or a ``module:Class``."""
+HUB = "hub"
+"""The prefix before a data set of the Hugging Face hub."""
 SEQUENCE = "sequence"
 """The prefix before a list of pictures with commas between them."""
 
@@ -107,21 +109,48 @@ def _check_code(run: RunDirectory, flat: Mapping[str, Any]) -> None:
         BadInput: a ``module:callable`` of its configuration lies inside of it.
     """
     inside = resolve_path(run.path)
-    for name in CODE & flat.keys():
+    for name, spec in list_code(flat):
+        module = spec.partition(":")[0].partition(".")[0]
+        try:
+            found = PathFinder.find_spec(module)  # does not import the module
+        except ValueError:  # that cannot be the name of a file
+            continue
+        origins = [] if found is None else [found.origin or "", *(found.submodule_search_locations or ())]
+        for origin in filter(None, origins):
+            if inside not in resolve_path(origin).parents:
+                continue
+            raise BadInput(
+                f"{name} {spec} of {run.path} is code that came with the run ({origin}) and is not executed; if "
+                f"you trust it, copy it elsewhere, or give --{name} yourself"
+            )
+
+
+def list_code(flat: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """List the settings of a flat configuration that name code, with the ``module:callable`` that each names.
+
+    Whatever has a colon counts, unless it is known to be something else: a module need not be called by an identifier,
+    and is imported before it is looked for the callable in it.
+
+    >>> list_code({"model": "mine:network", "data": "hub:mnist/mnist", "metrics": ["loss", "my-metrics:5"]})
+    [('model', 'mine:network'), ('metrics', 'my-metrics:5')]
+    """
+    found = []
+    for name in sorted(CODE & flat.keys()):
         value = flat[name]
         for spec in value if isinstance(value, list | tuple) else [value]:
-            module = str(spec).partition(":")[0].partition(".")[0]
-            if ":" not in str(spec) or not module.isidentifier():
-                continue
-            found = PathFinder.find_spec(module)  # does not import the module
-            origins = [] if found is None else [found.origin or "", *(found.submodule_search_locations or ())]
-            for origin in filter(None, origins):
-                if inside not in resolve_path(origin).parents:
-                    continue
-                raise BadInput(
-                    f"{name} {spec} of {run.path} is code that came with the run ({origin}) and is not executed; if "
-                    f"you trust it, copy it elsewhere, or give --{name} yourself"
-                )
+            module, colon, _ = str(spec).partition(":")
+            if colon and module and not _is_known(name, module):
+                found.append((name, str(spec)))
+    return found
+
+
+def _is_known(name: str, prefix: str) -> bool:
+    """Whether what stands before a colon in a setting is something of lossatlas, which takes what follows it."""
+    if name == "metrics":
+        from lossatlas.metrics import METRICS  # imported late, because it needs torch
+
+        return prefix in METRICS
+    return name == "data" and prefix == HUB
 
 
 def respell_inputs(run: RunDirectory, stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

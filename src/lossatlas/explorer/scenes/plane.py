@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from lossatlas.explorer.scene import Scene, View, lay_out, list_flags, mark_here, pack, scale_of
+from lossatlas.explorer.scene import NOTHING, Scene, View, draw_nothing, lay_out, list_flags, mark_here, pack, scale_of
 from lossatlas.explorer.subject import SurveyNow
 from lossatlas.explorer.thinning import MOST
 from lossatlas.views import data
@@ -41,10 +41,7 @@ class Plane(Scene):
         values = view.field.resolved[np.ix_(columns, rows)].T
         meta = {"x": u, "y": v, "thinned": max(len(view.read(u)), len(view.read(v))) > MOST}
         drawn = _Drawn(view, pack(us), pack(vs), values, view.limits.heights(values))
-        found = {"map": self._draw_map(drawn, meta)}
-        if min(len(us), len(vs)) > 1:
-            found["surface"] = self._draw_surface(drawn, meta, us, vs)
-        return found
+        return {"map": self._draw_map(drawn, meta), "surface": self._draw_surface(drawn, meta, us, vs)}
 
     def _draw_map(self, drawn: _Drawn, meta: Trace) -> Trace:
         view = drawn.view
@@ -76,7 +73,7 @@ class Plane(Scene):
                 "hoverongaps": False,
                 **scale_of(view, ("zmin", "zmax")),
             },
-            lines,
+            *([lines] if np.isfinite(drawn.heights).any() else []),
             *_list_paths(view),
             list_flags(view, view.now.axes),
             mark_here(x=[view.at[meta["x"]]], y=[view.at[meta["y"]]]),
@@ -90,6 +87,10 @@ class Plane(Scene):
 
     def _draw_surface(self, drawn: _Drawn, meta: Trace, us: np.ndarray, vs: np.ndarray) -> Trace:
         view = drawn.view
+        if min(len(us), len(vs)) < 2:
+            return draw_nothing(view, "one line of points is not a surface")
+        if not np.isfinite(drawn.heights).any():
+            return draw_nothing(view, NOTHING)
         surface = {
             "type": "surface",
             "x": drawn.us,

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from lossatlas.explorer.scene import Scene, View, lay_out, list_flags, mark_here, pack, scale_of
+from lossatlas.explorer.scene import NOTHING, Scene, View, draw_nothing, lay_out, list_flags, mark_here, pack, scale_of
 from lossatlas.explorer.subject import SurveyNow
 from lossatlas.explorer.thinning import MOST
 from lossatlas.views import data
@@ -48,6 +48,8 @@ class Volume(Scene):
         chosen = [view.choose(axis, MOST_ACROSS) for axis in axes]
         coords = [view.read(axis)[at] for axis, at in zip(axes, chosen, strict=True)]
         heights = view.limits.heights(view.field.resolved[np.ix_(*chosen)])
+        if not np.isfinite(heights).any():
+            return draw_nothing(view, NOTHING)
         places = np.meshgrid(*coords, indexing="ij")
         low, high = view.limits.scaled(np.array([view.limits.low, view.limits.high]))
         margin = (high - low) / (SURFACES + 1)
