@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -214,6 +215,16 @@ class TestPlane:
         window.wait("location.hash.includes('at.u=0.25')")
         assert window.page.evaluate("window.changes") < 20
 
+    def test_a_link_changes_nothing_of_a_picture_but_its_view(self, window: Window, browser: Any) -> None:
+        views = '{"0.map":{"title.text":"elsewhere","xaxis.range[0]":-0.5,"xaxis.range[1]":0.5},"0.surface":7}'
+        link = f"{window.page.url.partition('#')[0]}#views={quote(views)}&from=%7B%22u%22:1%7D&to=[]"
+        again = Window(browser, link, context=window.context)
+        again.wait(
+            "document.querySelector('.map .js-plotly-plot')._fullLayout.xaxis.range.every((x) => Math.abs(x) < 0.55)"
+        )
+        assert again.page.evaluate("document.querySelector('.map .js-plotly-plot').layout.title?.text ?? ''") == ""
+        again.close()
+
     def test_two_windows_do_not_disturb_each_other(self, window: Window, browser: Any, runs: Path) -> None:
         other = Window(browser, window.page.url, context=window.context)
         window.click("map", {"u": 1.0, "v": 0.0})
@@ -359,6 +370,17 @@ class TestKinds:
             expected = float(survey["test_loss"].sel(u=0.5, v=0.5, repeat=1))
             shown.wait("!document.querySelector('.told').textContent.includes('…')")
             assert shown.read_numbers()["test loss"] == pytest.approx(expected, abs=SHOWN)
+            shown.close()
+
+    def test_a_snapshot_is_one_of_its_own_run_beside_others(self, browser: Any, runs: Path) -> None:
+        with serving(runs / "path", runs / "plane") as address:
+            shown = Window(browser, address)
+            shown.page.get_by_role("slider").focus()
+            shown.page.keyboard.press("End")
+            shown.wait("document.querySelectorAll('.told')[0].textContent.startsWith('snapshot')")
+            shown.wait("/^u = .*evaluated$/.test(document.querySelectorAll('.told')[1].textContent)")
+            shown.card().get_by_role("button", name="Measure curvature here").click()
+            shown.wait_for_text("a snapshot of the training is marked")
             shown.close()
 
     def test_a_run_that_cannot_compute_is_shown_and_says_why(self, browser: Any, runs: Path, tmp_path: Path) -> None:
