@@ -185,6 +185,7 @@ class TestPlane:
         window.wait_for_place({"u": 0.0, "v": 0.0})
         with window.page.expect_event("load"):
             window.page.evaluate("location.hash = '#at.u=0.5&at.v=-0.25&metric=accuracy'")
+        window.wait("document.querySelector('.told') !== null")
         window.wait_for_place({"u": 0.5, "v": -0.25})
         window.wait_for_text("test accuracy: scale from")
 

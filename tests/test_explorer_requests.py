@@ -248,6 +248,8 @@ class TestNothingToDraw:
         assert kinds.pop(surface) == []
         assert drawn[surface]["layout"]["annotations"][0]["text"] == "no point has a finite value yet"
         assert all("heatmap" in each and "contour" not in each for each in kinds.values())
+        if run == "plane":
+            assert [drawn["map"]["layout"][axis]["range"] for axis in ("xaxis", "yaxis")] == [[-1, 1], [-1, 1]]
 
     def test_a_line_of_points_is_a_map_and_not_a_surface(self, runs: Path) -> None:
         drawn = self.draw(runs / "plane", v=slice(0, 1))

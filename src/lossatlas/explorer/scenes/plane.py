@@ -83,6 +83,10 @@ class Plane(Scene):
             "xaxis": {"title": {"text": u}, **bare},
             "yaxis": {"title": {"text": v}, **bare, "scaleanchor": "x"},
         }
+        if not np.isfinite(drawn.heights).any():  # of which plotly takes no notice when it chooses what to show
+            for letter in "xy":
+                low, high = view.now.boxes[meta[letter]]
+                layout[f"{letter}axis"]["range"] = [low, high]
         return {"data": traces, "layout": lay_out(view, meta, **layout)}
 
     def _draw_surface(self, drawn: _Drawn, meta: Trace, us: np.ndarray, vs: np.ndarray) -> Trace:
