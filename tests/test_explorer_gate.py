@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import http.client
 import io
-import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from attacks import ATTACKER, CALL, PAGE, Target, attack_together, list_attacks
 from hypothesis import given, strategies as st
 
 from lossatlas.explorer.gate import LONGEST_BODY, Gate, HostNames, Routes
 
 PORT, TOKEN = 8050, "sixteen-letters-or-more"
-PAGE, CALL = "/", "/_dash-update-component"
-ATTACKER = "http://evil.example"
 
 
 class Unreadable(io.RawIOBase):
@@ -300,7 +297,7 @@ class Served:
         )
         self._thread.start()
         assert self._ready.wait(10)
-        self.port = urlsplit(self.address).port or 0
+        self.target = Target(urlsplit(self.address).port or 0)
 
     def app(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
         body = environ["wsgi.input"].read()
@@ -313,34 +310,15 @@ class Served:
         self._thread.join(10)
         assert not self._thread.is_alive()
 
-    def exchange(self, request: bytes, *more: bytes, pause: float = 0, seconds: float = 10) -> bytes:
-        """Send bytes, one part after the other; returns what is answered, nothing where the connection is cut."""
-        answer = b""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as link:
-            try:
-                link.sendall(request)
-                for part in more:
-                    time.sleep(pause)
-                    link.sendall(part)
-                while part := link.recv(65536):
-                    answer += part
-            except (ConnectionError, TimeoutError):  # who is refused before the body is through is cut off
-                pass
-        return answer
-
-    def ask(self, *lines: str, path: str = PAGE, method: str = "GET", host: str | None = None) -> bytes:
-        head = [f"{method} {path} HTTP/1.1", f"Host: {host or f'127.0.0.1:{self.port}'}", *lines, "", ""]
-        return "\r\n".join(head).encode("latin-1")
-
     def open(self, seconds: float = 5) -> str:
         """Open the page as a browser does; returns its cookie."""
-        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)
+        link = http.client.HTTPConnection("127.0.0.1", self.target.port, timeout=seconds)
         link.request("GET", f"/?token={TOKEN}")
         answer = link.getresponse()
         assert (answer.status, answer.read()) == (200, b"the page")
         cookie = answer.headers["Set-Cookie"].partition(";")[0]
         link.request(
-            "POST", CALL, body=b"numbers", headers={"Cookie": cookie, "Origin": f"http://127.0.0.1:{self.port}"}
+            "POST", CALL, body=b"numbers", headers={"Cookie": cookie, "Origin": f"http://127.0.0.1:{self.target.port}"}
         )
         assert link.getresponse().read() == b"the pagenumbers"
         link.close()
@@ -355,59 +333,10 @@ def served() -> Iterator[Served]:
     made.close()
 
 
-def list_attacks(served: Served) -> list[Callable[[], bytes]]:
-    """What strangers, pages elsewhere and broken clients send, a kind each."""
-    token, body = f"/?token={TOKEN}", b"x" * 4096
-    post = {"method": "POST", "path": CALL}
-    slow = served.ask("Content-Length: 900000", **post)
-    requests = [
-        (served.ask(),),
-        (served.ask(path="/?token=wrong"),),
-        (served.ask("Cookie: lossatlas=1; lossatlas-1=2"),),
-        (served.ask(host="evil.example", path=token),),
-        (served.ask(host=f"evil.example:{served.port}", path=token),),
-        (served.ask(f"Host: evil.example:{served.port}", path=token),),
-        (served.ask(f"Origin: {ATTACKER}", path=token),),
-        (served.ask("Origin: null", path=token),),
-        (served.ask("Sec-Fetch-Site: cross-site", path=token),),
-        (served.ask(path="/assets/..%2f..%2fetc%2fpasswd"),),
-        (served.ask(path="/%2e%2e/%2e%2e/etc/passwd"),),
-        (served.ask(path="/assets/%00"),),
-        (served.ask(path=f"http://evil.example{token}"),),
-        (served.ask("Content-Length: 100000000", **post), body, body),
-        (served.ask("Content-Length: 100000000", "Expect: 100-continue", **post), body),
-        (served.ask(f"Content-Length: {'9' * 5000}", **post), body),
-        (served.ask("Transfer-Encoding: chunked", **post), *[b"1000\r\n" + body + b"\r\n"] * 4),
-        (served.ask("Transfer-Encoding: gzip", **post), body),
-        (served.ask("Content-Length: 5", "Transfer-Encoding: chunked", **post), b"0\r\n\r\n" + served.ask(path="/x")),
-        (slow, b"x"),
-        (served.ask("Content-Length: 900000", "Expect: 100-continue", **post), b"x"),
-        (served.ask(method="BREW"),),
-        (served.ask(method="OPTIONS"),),
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",),
-        (b"GET / HTTP/1.1\r\nX: " + b"y" * 40_000 + b"\r\n\r\n",),
-        (b"GET /\r\n\r\n",),
-    ]
-    return [lambda parts=parts: served.exchange(parts[0], *parts[1:], pause=0.01) for parts in requests]  # type: ignore[misc]
-
-
 def test_a_thousand_hostile_requests_two_hundred_at_a_time_leave_the_page_as_it_was(served: Served) -> None:
-    attacks = list_attacks(served)
     served.reached.clear()
     threads = threading.active_count()
-    random.seed(0)
-    chosen = [attacks[i % len(attacks)] for i in range(1000)]
-    random.shuffle(chosen)
-    answers: list[bytes] = []
-    for start in range(0, 1000, 200):
-        begin = threading.Barrier(200)
-
-        def attack(how: Callable[[], bytes], begin: threading.Barrier = begin) -> bytes:
-            begin.wait(30)
-            return how()
-
-        with ThreadPoolExecutor(200) as pool:
-            answers += pool.map(attack, chosen[start : start + 200])
+    answers = attack_together(list_attacks(served.target, TOKEN))
     assert len(answers) == 1000
     assert not served.reached, "none is served"
     codes = [answer.split(b" ")[1] for answer in answers if answer]
@@ -426,7 +355,7 @@ def test_the_page_opens_while_strangers_hold_more_connections_than_there_may_be(
     links = []
     try:
         for i in range(400):
-            link = socket.create_connection(("127.0.0.1", served.port), timeout=5)
+            link = socket.create_connection(("127.0.0.1", served.target.port), timeout=5)
             links.append(link)
             if i % 2:
                 link.sendall(b"GET / HTTP/1.1\r\nHost: ")
@@ -440,11 +369,11 @@ def test_the_page_opens_while_strangers_hold_more_connections_than_there_may_be(
 def test_who_sends_slowly_is_not_waited_for(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request has a time for all of it, however often a byte comes."""
     monkeypatch.setattr("lossatlas.explorer.connections.REQUEST_SECONDS", 0.5)
-    head = served.ask().removesuffix(b"\r\n")
-    assert served.exchange(head, *[b"X: y\r\n"] * 60, pause=0.1, seconds=5) == b""
-    post = served.ask(f"Cookie: {served.open()}", "Content-Length: 90000", method="POST", path=CALL)
+    head = served.target.ask().removesuffix(b"\r\n")
+    assert served.target.exchange(head, *[b"X: y\r\n"] * 60, pause=0.1, seconds=5) == b""
+    post = served.target.ask(f"Cookie: {served.open()}", "Content-Length: 90000", method="POST", path=CALL)
     served.reached.clear()
-    assert served.exchange(post, *[b"x"] * 60, pause=0.1, seconds=5) == b""
+    assert served.target.exchange(post, *[b"x"] * 60, pause=0.1, seconds=5) == b""
     assert not served.reached
 
 
@@ -453,11 +382,13 @@ def test_a_body_is_not_read_beyond_what_is_allowed_even_with_the_cookie(served: 
     post = {"method": "POST", "path": CALL}
     whole = b"x" * LONGEST_BODY
     served.reached.clear()
-    allowed = served.exchange(served.ask(cookie, f"Content-Length: {len(whole)}", "Connection: close", **post), whole)
+    allowed = served.target.exchange(
+        served.target.ask(cookie, f"Content-Length: {len(whole)}", "Connection: close", **post), whole
+    )
     assert allowed.startswith(b"HTTP/1.1 200")
     assert served.reached == [CALL]
     for lines in ([f"Content-Length: {len(whole) + 1}"], ["Transfer-Encoding: chunked"], ["Content-Length: x"]):
-        answer = served.exchange(served.ask(cookie, *lines, **post))
+        answer = served.target.exchange(served.target.ask(cookie, *lines, **post))
         assert answer.split(b" ")[1] == (b"400" if "x" in lines[0] and "chunked" not in lines[0] else b"413")
         assert answer.endswith(b"\n")
     assert served.reached == [CALL]
