@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["BROWSERS", "Window", "find_browser", "opened", "serving"]
+__all__ = ["BROWSERS", "Window", "find_browser", "launching", "opened", "serving"]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 """The names of the system's browser."""
@@ -60,15 +60,15 @@ def opened() -> Iterator[Any]:
 
 
 @contextmanager
-def serving(*runs: Path) -> Iterator[str]:
-    """``lossatlas explore`` in a process of its own; the address that it prints first."""
+def launching(*runs: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """``lossatlas explore`` in a process of its own, and the address that it prints first."""
     command = [sys.executable, "-m", "lossatlas", "explore", *map(str, runs), "--no_browser", "--device", "cpu"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ})
     assert process.stdout is not None
     try:
         address = process.stdout.readline().strip()
         assert address.startswith("http://127.0.0.1:"), process.communicate()
-        yield address
+        yield process, address
     finally:
         process.send_signal(signal.SIGINT)
         try:
@@ -77,6 +77,13 @@ def serving(*runs: Path) -> Iterator[str]:
             process.kill()
             raise
         assert "Traceback" not in errors, errors
+
+
+@contextmanager
+def serving(*runs: Path) -> Iterator[str]:
+    """``lossatlas explore`` in a process of its own; the address that it prints first."""
+    with launching(*runs) as (_, address):
+        yield address
 
 
 class Window:

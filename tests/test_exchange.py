@@ -738,7 +738,7 @@ class TestView:
         assert "is a directory; expected the path" in self.refused(capsys, "run", "--export", "a.csv")
 
     def test_several_surveys_are_named_apart(self, tmp_path: Path) -> None:
-        from lossatlas.jobs.view import name_places
+        from lossatlas.rundir import name_places
 
         places = [Path("a/run"), Path("b/run/survey.zarr"), Path("c.csv"), Path("c/b/run")]
         assert list(name_places(places)) == ["a/run", f"{tmp_path.name}/b/run", "c.csv", "c/b/run"]

@@ -265,11 +265,11 @@ class TestVanished:
         subject = subject_of(run)
         before = subject.read()
         run.rename(tmp_path / "away")
-        gone = subject.read()
+        gone = subject.read(anew=True)
         assert gone.survey is before.survey
         assert "what is shown is how the survey was before" in subject.tell_progress()
         with pytest.raises(la.BadInput, match="it was there when it was opened, so restore it"):
             refine_region(subject.run, {"u": (0.0, 1.0)}, on_points=lambda *_: None)
         (tmp_path / "away").rename(run)
-        assert subject.read().survey.identical(before.survey)
+        assert subject.read(anew=True).survey.identical(before.survey)
         assert subject.tell_progress() == ""

@@ -14,13 +14,13 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.files.inside import check_inside
-from lossatlas.files.reading import Unreadable, read_json, read_text, read_yaml, tell_reason
+from lossatlas.files.reading import Unreadable, read_json, read_text, read_yaml, resolve_path, tell_reason
 from lossatlas.files.writing import CONTINUE, PARTIAL, cannot_write, check_place, check_way, gone, write_atomically
 from lossatlas.locks import (
     AUTO,
@@ -53,6 +53,8 @@ __all__ = [
     "WRITERS",
     "RunDirectory",
     "make_plain",
+    "name_places",
+    "resolve_owner",
 ]
 
 CONFIG = "config.yaml"
@@ -526,3 +528,22 @@ def make_plain(value: Any) -> Any:
     if isinstance(value, float) and not (abs(value) < float("inf")):
         return None
     return value
+
+
+def resolve_owner(place: Path) -> Path:
+    """Resolve the path of a survey to an absolute one, and the ``survey.zarr`` of a run to the run."""
+    whole = resolve_path(place)
+    return whole.parent if whole.name == SURVEY else whole
+
+
+def name_places(places: Sequence[Path]) -> dict[str, Path]:
+    """Name different paths by their last parts, as few as suffice to distinguish them."""
+    parts = [resolve_owner(place).parts for place in places]
+    depths = [1] * len(places)
+    while True:
+        names = ["/".join(part[-depth:]) for part, depth in zip(parts, depths, strict=True)]
+        alike = [i for i, name in enumerate(names) if names.count(name) > 1]
+        if not alike:
+            return dict(zip(names, places, strict=True))
+        for i in alike:
+            depths[i] += 1

@@ -180,7 +180,7 @@ def _lay_controls(shown: dict[int, SurveyNow]) -> Component:
             ),
             html.Output(id="walked", className="note"),
         ],
-        className="bar",
+        className="bar walk",
     )
     centre = html.Button("Back to the centre", id="home")
     return html.Div(
@@ -225,26 +225,21 @@ def _lay_card(index: int, subject: Subject, now: SurveyNow | None) -> Component:
         )
         for part, words in scene.parts.items()
     ]
-    actions = [
+    names = list_actions()
+    buttons = [
         html.Div(
             [
                 dcc.Store(id={"kind": "task", "run": index, "action": name}),
-                html.Div(
-                    [
-                        html.Button(
-                            action.button, id={"kind": "start", "run": index, "action": name}, title=action.hint
-                        ),
-                        html.Progress(id={"kind": "progress", "run": index, "action": name}, max="1", hidden=True),
-                        html.Button("Stop", id={"kind": "stop", "run": index, "action": name}, hidden=True),
-                        html.Output(id={"kind": "words", "run": index, "action": name}, className="note"),
-                    ],
-                    className="bar",
-                ),
-                html.Div(id={"kind": "result", "run": index, "action": name}),
-            ]
+                html.Button(action.button, id={"kind": "start", "run": index, "action": name}, title=action.hint),
+                html.Progress(id={"kind": "progress", "run": index, "action": name}, max="1", hidden=True),
+                html.Button("Stop", id={"kind": "stop", "run": index, "action": name}, hidden=True),
+                html.Output(id={"kind": "words", "run": index, "action": name}, className="note"),
+            ],
+            className="action",
         )
-        for name, action in list_actions().items()
+        for name, action in names.items()
     ]
+    results = [html.Div(id={"kind": "result", "run": index, "action": name}) for name in names]
     return html.Section(
         [
             *stores,
@@ -252,7 +247,7 @@ def _lay_card(index: int, subject: Subject, now: SurveyNow | None) -> Component:
             html.P(id={"kind": "state", "run": index}, className="note", role="status"),
             html.Div(pictures, className=f"pictures {type(scene).__name__.lower()}"),
             html.P(id={"kind": "note", "run": index}, className="note"),
-            html.Div(actions, className="actions"),
+            html.Div([html.Div(buttons, className="bar"), *results], className="actions"),
             html.P(id={"kind": "told", "run": index}, className="told", role="status"),
             html.Div(id={"kind": "answer", "run": index}, className="answer"),
         ],

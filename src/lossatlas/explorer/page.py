@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,11 @@ from lossatlas.explorer.look import (
     parse_window,
 )
 from lossatlas.explorer.panel import list_panels
-from lossatlas.explorer.queue import TaskQueue, TaskState
+from lossatlas.explorer.queue import Handle, TaskQueue, TaskState
 from lossatlas.explorer.scene import View, find_scene
 from lossatlas.explorer.subject import Subject
-from lossatlas.jobs.view import name_places
 from lossatlas.recipes.opened_run import OpenedRun
+from lossatlas.rundir import name_places
 from lossatlas.views import data, scales
 from lossatlas.views.traces import Trace
 
@@ -85,6 +86,7 @@ def make_page(runs: Sequence[OpenedRun], queue: TaskQueue) -> Dash:
     app.layout = lambda: lay_page(subjects)
     page = _Page(subjects, queue)
     page.connect(app)
+    queue.submit("", "prepare", "open the runs", page.prepare)
     return app
 
 
@@ -99,6 +101,15 @@ class _Page:
         self._asking = threading.Lock()
         self._turns: OrderedDict[tuple[str, int], int] = OrderedDict()
         """By window and run the turn of the newest question."""
+
+    def prepare(self, handle: Handle) -> None:
+        """Do what every window will ask for first, while the page is on its way to the first of them."""
+        for subject, evaluator in zip(self.subjects, self.evaluators, strict=True):
+            with suppress(LossatlasError):  # who asks is told
+                choose_field(subject.read(), Look())
+                if not subject.own_code:  # which a page that is only opened does not have executed
+                    evaluator.examine(evaluator.centre.coords)
+            handle.breathe()
 
     def connect(self, app: Dash) -> None:
         """Declare what calls what."""
@@ -295,7 +306,7 @@ class _Page:
         said: dict[int, str] = {}
         for index, (subject, before) in enumerate(zip(self.subjects, revisions, strict=True)):
             try:
-                now = subject.read()
+                now = subject.read(anew=True)
             except LossatlasError as error:
                 found.append(no_update)
                 said[index] = str(error)

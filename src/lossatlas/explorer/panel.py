@@ -24,6 +24,8 @@ class Panel(ABC):
     """Whether it is shown before one asks for it."""
     wide: bool = False
     """Whether it takes the whole width, where others stand side by side."""
+    tall: bool = False
+    """Whether two others stand beside it, one above the other."""
 
     @abstractmethod
     def show(self, answer: Answer) -> Component | None:
@@ -40,9 +42,8 @@ def list_panels(answer: Answer) -> list[Component]:
         shown = panel.show(answer)
         if shown is not None:
             summary = html.Summary(panel.title)
-            made.append(
-                html.Details([summary, shown], open=panel.opened, className="panel wide" if panel.wide else "panel")
-            )
+            size = " wide" if panel.wide else " tall" if panel.tall else ""
+            made.append(html.Details([summary, shown], open=panel.opened, className=f"panel{size}"))
     return made
 
 

@@ -104,10 +104,16 @@ def find_scene(now: SurveyNow) -> Scene:
     raise BadInput(f"the survey has {len(now.axes)} axes, and the explorer shows one to three; lossatlas view draws it")
 
 
-def pack(values: NDArray[Any]) -> Trace:
-    """Write an array as plotly reads it, in 32 bits: a sixth of the length of its digits, and NaN is allowed."""
-    packed = np.ascontiguousarray(values, dtype="<f4")
-    found: Trace = {"dtype": "f4", "bdata": base64.b64encode(packed.tobytes()).decode()}
+def pack(values: NDArray[Any], exact: bool = False) -> Trace:
+    """Write an array as plotly reads it, a sixth of the length of its digits, and NaN is allowed.
+
+    Args:
+        values: of one dimension or two.
+        exact: keep 64 bits instead of 32, for coordinates that a click sends back.
+    """
+    kind = "f8" if exact else "f4"
+    packed = np.ascontiguousarray(values, dtype=f"<{kind}")
+    found: Trace = {"dtype": kind, "bdata": base64.b64encode(packed.tobytes()).decode()}
     return found if packed.ndim == 1 else {**found, "shape": ", ".join(map(str, packed.shape))}
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,6 +27,9 @@ from lossatlas.views.networks import networks
 from lossatlas.views.scales import Floats, number
 
 __all__ = ["Subject", "SurveyNow", "find_revision"]
+
+LEAST_AGE, TIMES = 0.3, 20.0
+"""A store is looked through again after so many seconds, and after so many times as long as that takes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,15 +170,26 @@ class Subject:
     _now: SurveyNow | None = None
     _fault: str = ""
     """Why the survey could not be read when it last was tried."""
+    _fresh_until: float = -math.inf
 
-    def read(self) -> SurveyNow:
-        """Read the survey, unless it is as it was when it was last read.
+    def read(self, anew: bool = False) -> SurveyNow:
+        """Read the survey, unless it is as it was when it was last read, or was looked at only just now.
+
+        A store of many chunks takes a while to look through, and each call of the page asks several times.
+
+        Args:
+            anew: whether it is looked at even if it was only just now.
 
         Raises:
             BadInput: it cannot be read, and was never read before.
         """
         with self._lock:
+            begun = time.monotonic()
+            if self._now is not None and begun < self._fresh_until and not anew:
+                return self._now
             revision = find_revision(self.run.path / SURVEY)
+            ended = time.monotonic()
+            self._fresh_until = ended + max(LEAST_AGE, TIMES * (ended - begun))
             if self._now is not None and self._now.revision == revision:
                 self._fault = ""
                 return self._now
@@ -266,13 +282,18 @@ def find_revision(store: Path) -> str:
 
     Several processes may write, and one may put in place later what it wrote earlier: the latest time says too little.
     """
-    told = hashlib.blake2b(digest_size=12)
-    for folder, folders, files in os.walk(store):
-        folders.sort()
-        for name in sorted(files):
-            try:
-                found = (Path(folder) / name).stat()
-            except OSError:  # it was just replaced
-                continue
-            told.update(f"{folder}/{name} {found.st_mtime_ns} {found.st_size}\n".encode(errors="surrogateescape"))
-    return told.hexdigest()
+    found, pending = [], [os.fspath(store)]
+    while pending:
+        with (
+            suppress(OSError),
+            os.scandir(pending.pop()) as entries,
+        ):  # what was just replaced is there at the next look
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                    continue
+                with suppress(OSError):
+                    told = entry.stat(follow_symlinks=False)
+                    found.append(f"{entry.path} {told.st_mtime_ns} {told.st_size}")
+    said = "\n".join(sorted(found)).encode(errors="surrogateescape")
+    return hashlib.blake2b(said, digest_size=12).hexdigest()

@@ -14,16 +14,15 @@ from lossatlas.exchange import open_survey
 from lossatlas.exchange.comparison import COMPARISON, read_comparison
 from lossatlas.exchange.curvature import CURVATURE, read_curvature
 from lossatlas.exchange.ensemble import ENSEMBLE, read_ensemble
-from lossatlas.files.reading import resolve_path
 from lossatlas.jobs.results import CurvatureResult
 from lossatlas.recipes.measured import describe_measurement
 from lossatlas.recipes.opened_run import OpenedRun
-from lossatlas.rundir import PLANE, SURVEY, RunDirectory
+from lossatlas.rundir import PLANE, SURVEY, RunDirectory, name_places
 from lossatlas.views import Pictures, Style, draw, is_comparison, is_curvature, is_ensemble, save_pictures
 from lossatlas.views.picture import check_dpi, check_formats
 from lossatlas.views.style import parse_width
 
-__all__ = ["Shown", "join_shown", "make_style", "name_places", "open_subject", "resolve_owner", "view"]
+__all__ = ["Shown", "join_shown", "make_style", "open_subject", "view"]
 
 CURVE_PLANE = "curve_plane"
 WHOLE = {COMPARISON: read_comparison, CURVATURE: read_curvature, ENSEMBLE: read_ensemble}
@@ -264,22 +263,3 @@ def open_subject(place: Path, tell: Callable[[str], None] | None = None) -> Show
         plane = open_survey(owner / PLANE)[0]
         beside[CURVE_PLANE] = Shown(plane, describe_measurement(plane, run))
     return Shown(survey, describe_measurement(survey, run), beside)
-
-
-def resolve_owner(place: Path) -> Path:
-    """Resolve the path of a survey to an absolute one, and the ``survey.zarr`` of a run to the run."""
-    whole = resolve_path(place)
-    return whole.parent if whole.name == "survey.zarr" else whole
-
-
-def name_places(places: Sequence[Path]) -> dict[str, Path]:
-    """Name different paths by their last parts, as few as suffice to distinguish them."""
-    parts = [resolve_owner(place).parts for place in places]
-    depths = [1] * len(places)
-    while True:
-        names = ["/".join(part[-depth:]) for part, depth in zip(parts, depths, strict=True)]
-        alike = [i for i, name in enumerate(names) if names.count(name) > 1]
-        if not alike:
-            return dict(zip(names, places, strict=True))
-        for i in alike:
-            depths[i] += 1

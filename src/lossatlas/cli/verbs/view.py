@@ -69,7 +69,8 @@ def view(
     from lossatlas.exchange.comparison import COMPARISON
     from lossatlas.exchange.curvature import CURVATURE
     from lossatlas.exchange.ensemble import ENSEMBLE
-    from lossatlas.jobs.view import join_shown, make_style, name_places, open_subject
+    from lossatlas.jobs.view import join_shown, make_style, open_subject
+    from lossatlas.rundir import name_places
     from lossatlas.views import save_pictures
     from lossatlas.views.picture import check_dpi, check_formats
 
@@ -109,7 +110,7 @@ def _check(places: tuple[Path, ...], export: tuple[Path, ...], pictures: bool) -
     Raises:
         BadInput: several surveys are to be exported, one is given twice or cannot be looked at, or nothing is asked.
     """
-    from lossatlas.jobs.view import resolve_owner
+    from lossatlas.rundir import resolve_owner
 
     for place in places:
         try:

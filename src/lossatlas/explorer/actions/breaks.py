@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Breaks"]
 
-LISTED = 24
+LISTED = 12
 """The most examples that are shown."""
 SHARES = (0.01, 0.1)
 """The shares of the examples whose distances are drawn for each direction."""
@@ -98,16 +98,18 @@ def _tell_most_fragile(found: Found) -> str:
     return f"In no direction 1 % of them break; the first does {_name_direction(found, first.direction)}."
 
 
-def _name_direction(found: Found, ray: int) -> str:
-    """Name a direction by its angle where it has one, and by its unit vector."""
+def _name_direction(found: Found, ray: int, brief: bool = False) -> str:
+    """Name a direction by its angle where it has one, and by its unit vector unless the angle suffices."""
     rays = found.rays
     vector = ", ".join(f"{axis} {value:+.2f}" for axis, value in zip(rays.axes, rays.directions[ray], strict=True))
-    return vector if rays.angles is None or len(rays.axes) < 2 else f"{rays.angles[ray]:.0f}\u00b0 ({vector})"
+    if rays.angles is None or len(rays.axes) < 2:
+        return vector
+    return f"{rays.angles[ray]:.0f}\u00b0" if brief else f"{rays.angles[ray]:.0f}\u00b0 ({vector})"
 
 
 def _show_break(result: _Result, each: Break) -> Component:
     """Show one example: where it breaks, and as what."""
-    direction = _name_direction(result.found, each.direction)
+    direction = _name_direction(result.found, each.direction, brief=True)
     said: list[str | Component] = [f"at {each.distance:.3g} towards {direction}"]
     said.append(f"\u2016\u0394w\u2016 = {each.weight_distance:.3g}")
     said.append(f"loss {each.centre_loss:.3g} \u2192 {each.loss:.3g}")
@@ -167,7 +169,7 @@ def _draw_directions(found: Found) -> list[Component]:
         "margin": {"l": 40, "r": 40, "t": 30, "b": 30},
         "polar": {
             "bgcolor": "rgba(0,0,0,0)",
-            "radialaxis": {"gridcolor": line, "rangemode": "tozero"},
+            "radialaxis": {"gridcolor": line, "rangemode": "tozero", "nticks": 4, "angle": 90, "tickangle": 90},
             "angularaxis": {"gridcolor": line},
         },
         "legend": {"orientation": "h"},

@@ -20,6 +20,7 @@
   let begun = false;
   let turn = 0;
   let asking = null;
+  let marking = null;
   let asked = false;
   let acted = false; // a page that is only opened has no code of strangers executed
   let writing = null;
@@ -82,8 +83,9 @@
     return Number.isFinite(height) ? height : null;
   }
 
-  function moveMarks() {
-    for (const plot of allPlots()) {
+  /* Move the marks of all pictures of a kind; who draws in three dimensions draws everything anew for it. */
+  function moveMarks(solid) {
+    for (const plot of allPlots().filter((each) => Boolean(each.layout?.scene) === solid)) {
       const meta = metaOf(plot);
       const index = (plot.data || []).findIndex((trace) => trace.name === "here");
       if (index < 0 || !plot._fullData?.length) continue;
@@ -92,6 +94,8 @@
       if (!meta.upright && meta.y) change.y = [[here(meta.y)]];
       if (meta.z) change.z = [[here(meta.z)]];
       if (meta.height) change.z = [[heightAt(plot._fullData[0], x, here(meta.y))]];
+      const before = plot.data[index];
+      if (Object.entries(change).every(([name, [to]]) => to.every((value, k) => before[name]?.[k] === value))) continue;
       window.Plotly.restyle(plot, change, [index]);
     }
   }
@@ -370,8 +374,12 @@
     },
 
     mark() {
-      moveMarks();
-      window.setTimeout(moveMarks, 200); // a picture that is just being drawn shows where the place was
+      moveMarks(false);
+      window.clearTimeout(marking);
+      marking = window.setTimeout(() => {
+        moveMarks(false); // a picture that was just being drawn showed where the place had been
+        moveMarks(true); // numbers do not wait for it
+      }, 300);
       showFields();
       return quiet();
     },

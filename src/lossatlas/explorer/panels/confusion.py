@@ -19,7 +19,8 @@ LISTED = 20
 class Confusion(Panel):
     """How often each label (rows) was given each prediction (columns); the largest confusions of many classes."""
 
-    rank = 30
+    rank = 20
+    tall = True
     title = "Confusion matrix"
 
     def show(self, answer: Answer) -> Component | None:

@@ -13,7 +13,7 @@ __all__ = ["Distance"]
 class Distance(Panel):
     """Distance and cosine between the network's weights and those at the centre."""
 
-    rank = 20
+    rank = 30
     title = "Distance from the centre"
 
     def show(self, answer: Answer) -> Component | None:

@@ -46,13 +46,13 @@ class Line(Scene):
             ink = colour(index + 1)
             band = field.band()
             if band is not None:
-                traces += _draw_band(pack(at), band[0][chosen], band[1][chosen], ink)
+                traces += _draw_band(pack(at, exact=True), band[0][chosen], band[1][chosen], ink)
             traces.append(
                 {
                     "type": "scatter",
                     "mode": "lines+markers",
                     "name": escape_text(field.label),
-                    "x": pack(at),
+                    "x": pack(at, exact=True),
                     "y": pack(np.where(np.isfinite(values), values, np.nan)),
                     "line": {"color": ink, "width": 2},
                     "marker": {"size": 5, "color": ink},

@@ -40,7 +40,7 @@ class Plane(Scene):
         us, vs = view.read(u)[columns], view.read(v)[rows]
         values = view.field.resolved[np.ix_(columns, rows)].T
         meta = {"x": u, "y": v, "thinned": max(len(view.read(u)), len(view.read(v))) > MOST}
-        drawn = _Drawn(view, pack(us), pack(vs), values, view.limits.heights(values))
+        drawn = _Drawn(view, pack(us, exact=True), pack(vs, exact=True), values, view.limits.heights(values))
         return {"map": self._draw_map(drawn, meta), "surface": self._draw_surface(drawn, meta, us, vs)}
 
     def _draw_map(self, drawn: _Drawn, meta: Trace) -> Trace:

@@ -57,7 +57,7 @@ class Volume(Scene):
         traces = [
             {
                 "type": "isosurface",
-                **{letter: pack(place.ravel()) for letter, place in zip("xyz", places, strict=True)},
+                **{letter: pack(place.ravel(), exact=True) for letter, place in zip("xyz", places, strict=True)},
                 "value": pack(heights.ravel()),
                 "isomin": float(low + margin),
                 "isomax": float(high - margin),
@@ -94,8 +94,8 @@ class Volume(Scene):
         traces = [
             {
                 "type": "heatmap",
-                "x": pack(view.read(across)[columns]),
-                "y": pack(view.read(up)[rows]),
+                "x": pack(view.read(across)[columns], exact=True),
+                "y": pack(view.read(up)[rows], exact=True),
                 "z": pack(view.limits.heights(values)),
                 "customdata": pack(values),
                 "hovertemplate": hover,
