@@ -44,6 +44,10 @@ SMALL, LARGE = 101, 301
 """Points along each axis of the two surveys."""
 FEW_EXAMPLES = 20
 """Of the large survey, whose values do not matter."""
+REST = 0.6
+"""Seconds between numbers and the next click: what is being drawn anew does not take clicks."""
+PATIENCE = 30.0
+"""Seconds after which a click is lost."""
 COUNTED = (100, 300, 500)
 """After how many clicks the server's memory is looked at."""
 
@@ -149,11 +153,18 @@ def open_timed(
 
 
 def click_timed(window: Window, at: dict[str, float]) -> float:
-    """Click on a place; returns the seconds until its numbers are there."""
+    """Click on a place once the pictures rest; returns the seconds until its numbers are there."""
     words = ", ".join(f"{axis} = {value:.6g}" for axis, value in at.items())
+    time.sleep(REST)
     window.page.evaluate(WATCH_CLICK, words)
     window.click("map", at)
-    return float(window.page.evaluate("window.clicked")) / 1e3
+    taken = window.page.evaluate(
+        "patience => Promise.race([window.clicked, new Promise((done) => setTimeout(() => done(null), patience))])",
+        1e3 * PATIENCE,
+    )
+    if taken is None:
+        raise SystemExit(f"a click on {words} was not answered within {PATIENCE:.0f} s")
+    return float(taken) / 1e3
 
 
 def choose_places(run: Path, count: int) -> list[dict[str, float]]:
@@ -199,8 +210,7 @@ def tell_clicks(run: Path, browser: Any, clicks: int) -> None:
         with spending(child) as spent:
             seconds = [click_timed(window, at) for at in places[:clicks]]
         print(
-            "\na click: "
-            f"median {median(seconds):.3f} s, best {min(seconds):.3f}, worst {max(seconds):.3f} of {clicks}; "
+            f"\n{clicks} clicks: median {median(seconds):.3f} s, best {min(seconds):.3f}, worst {max(seconds):.3f}; "
             f"CPU time of server {spent['server'] / clicks:.3f} s, of browser {spent['browser'] / clicks:.3f} s",
             flush=True,
         )

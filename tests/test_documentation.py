@@ -20,6 +20,7 @@ from torch import nn
 import lossatlas as la
 from lossatlas.cli.app import VERBS
 from lossatlas.cli.main import main
+from lossatlas.errors import Interrupted
 
 ROOT = Path(__file__).parent.parent
 
@@ -197,6 +198,28 @@ def test_the_page_on_many_machines_spreads_a_survey_and_writes_its_scripts(
         subprocess.run(["bash", "-n", script], check=True)
     (script,) = tmp_path.glob("*-job.py")
     compile(script.read_text(), str(script), "exec")
+
+
+def test_the_page_on_the_explorer_makes_its_runs_and_has_each_page_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every command in its order, of less training on coarser grids; pages are made and not served."""
+    pytest.importorskip("dash", reason="the extra explore is not installed")
+    from lossatlas.explorer import serving
+
+    served: list[Any] = []
+    monkeypatch.setattr(serving, "serve", lambda page, **_: served.append(page))
+    monkeypatch.chdir(tmp_path)
+    few = {"--model.hidden": "4", "--epochs": "4", "--batch_size": "128", "--grid": "3"}
+    page = (ROOT / "docs/how-to/explore.md").read_text()
+    commands = re.findall(r"^    (lossatlas .*)$", page, flags=re.MULTILINE)
+    for line in commands:
+        _, verb, *tokens = shlex.split(line)
+        tokens = [few.get(before, token) for before, token in zip(["", *tokens], tokens, strict=False)]
+        tokens += ["--examples=100", "--plan=loop", "--no_pictures"] if verb == "survey" else []
+        expected = Interrupted.exit_code if verb == "explore" else 0
+        assert main([verb, *tokens]) == expected, (line, capsys.readouterr().err)
+    assert len(served) == sum("lossatlas explore" in line for line in commands) > 2
 
 
 def _unmeasured(code: str) -> str:

@@ -140,7 +140,7 @@ def _lay_directions(found: Found) -> Component:
         )
         for ray in order
     ]
-    header = ("direction", *(f"{share:.0%} broken at" for share in SHARES), "broken at its end", "its length")
+    header = ("direction", *(f"{share:.0%} broken at" for share in SHARES), "at its end", "its length")
     return make_table(header, rows, "The most fragile direction first; distances in coordinates")
 
 
