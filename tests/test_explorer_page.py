@@ -316,6 +316,20 @@ class TestKinds:
             shown.wait("document.querySelector('.map .js-plotly-plot')._fullData[0].x.length > 9")
             shown.close()
 
+    def test_numbers_that_are_damaged_while_they_are_shown(self, browser: Any, runs: Path, tmp_path: Path) -> None:
+        shutil.copytree(runs / "plane", tmp_path / "plane")
+        with serving(tmp_path / "plane") as address:
+            shown = Window(browser, address)
+            shown.wait_for_place({"u": 0.0, "v": 0.0})
+            high = "[...document.querySelectorAll('.picture .js-plotly-plot')].map((each) => each.clientHeight)"
+            before = shown.page.evaluate(high)
+            for chunk in (tmp_path / "plane/survey.zarr/test_loss/c").glob("*/*"):
+                chunk.write_bytes(b"not what it was")
+            shown.wait_for_text("no point has a finite value yet")
+            shown.wait_for_text("damaged: test_loss")
+            assert shown.page.evaluate(high) == before
+            shown.close()
+
     def test_several_runs_are_linked(self, browser: Any, runs: Path) -> None:
         with serving(runs / "plane", runs / "second") as address:
             shown = Window(browser, address)

@@ -251,6 +251,12 @@ class TestNothingToDraw:
         if run == "plane":
             assert [drawn["map"]["layout"][axis]["range"] for axis in ("xaxis", "yaxis")] == [[-1, 1], [-1, 1]]
 
+    def test_points_without_a_value_can_be_clicked_on(self, runs: Path) -> None:
+        """Plotly takes clicks where it would say something."""
+        for picture in self.draw(runs / "volume").values():
+            assert all(trace.get("hoverongaps", True) for trace in picture["data"])
+        assert self.draw(runs / "plane")["map"]["data"][0].get("hoverongaps", True)
+
     def test_a_line_of_points_is_a_map_and_not_a_surface(self, runs: Path) -> None:
         drawn = self.draw(runs / "plane", v=slice(0, 1))
         assert drawn["surface"]["data"] == []

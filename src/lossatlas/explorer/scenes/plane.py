@@ -64,13 +64,12 @@ class Plane(Scene):
         }
         traces = [
             {
-                "type": "heatmap",
+                "type": "heatmap",  # a point without a value is told of, and clicked on, like others
                 "x": drawn.us,
                 "y": drawn.vs,
                 "z": pack(drawn.heights),
                 "customdata": pack(drawn.values),
                 "hovertemplate": drawn.hover,
-                "hoverongaps": False,
                 **scale_of(view, ("zmin", "zmax")),
             },
             *([lines] if np.isfinite(drawn.heights).any() else []),

@@ -99,7 +99,6 @@ class Volume(Scene):
                 "z": pack(view.limits.heights(values)),
                 "customdata": pack(values),
                 "hovertemplate": hover,
-                "hoverongaps": False,
                 **scale_of(view, ("zmin", "zmax")),
                 "showscale": False,
             },
