@@ -21,8 +21,8 @@ from torch.nn import functional
 
 import lossatlas as la
 from lossatlas.cli import main
-from lossatlas.explorer.evaluator import Evaluator
-from lossatlas.explorer.images import make_image
+from lossatlas.explorer.evaluation.evaluator import Evaluator
+from lossatlas.explorer.evaluation.images import make_image
 from lossatlas.files.tensors import open_tensors
 from lossatlas.jobs.refine import refine_region
 
@@ -408,7 +408,7 @@ class TestARunThatChanges:
         with pytest.raises(la.BadInput, match="t1"):
             evaluator.examine((0.0, 0.0))
         (tmp_path / "away").rename("t1")
-        monkeypatch.setattr("lossatlas.explorer.evaluator.RETRIED", 0.0)
+        monkeypatch.setattr("lossatlas.explorer.evaluation.evaluator.RETRIED", 0.0)
         survey = evaluator.run.survey
         loss = evaluator.examine((0.0, 0.5)).splits["test"].metrics["loss"]
         assert loss == pytest.approx(float(survey["test_loss"].sel(u=0.0, v=0.5)), rel=2e-4)
@@ -465,5 +465,5 @@ def test_breaks_keep_what_was_told_of_the_run_and_of_the_rays() -> None:
 
 
 def test_its_module_does_not_import_torch() -> None:
-    code = "import sys, lossatlas.explorer.evaluator; assert 'torch' not in sys.modules"
+    code = "import sys, lossatlas.explorer.evaluation.evaluator; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

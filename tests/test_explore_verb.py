@@ -31,7 +31,7 @@ from lossatlas.recipes import SurveyConfig, TrainConfig
 pytest.importorskip("dash", reason="the extra explore is not installed")
 pytest.importorskip("waitress", reason="the extra explore is not installed")
 
-from lossatlas.explorer.serving import Address, choose_token, open_browser, serve
+from lossatlas.explorer.server.serving import Address, choose_token, open_browser, serve
 
 TOKEN = "sixteen-letters-or-more"
 SURVEY: dict[str, Any] = {
@@ -147,7 +147,7 @@ class TestBadInput:
 
     @pytest.fixture(autouse=True)
     def nothing_is_served(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lossatlas.explorer.serving.serve", lambda *_, **__: pytest.fail("it is served"))
+        monkeypatch.setattr("lossatlas.explorer.server.serving.serve", lambda *_, **__: pytest.fail("it is served"))
 
     @pytest.mark.parametrize(
         ("path", "said"),

@@ -19,7 +19,7 @@ from lossatlas.recipes import SurveyConfig, TrainConfig
 pytest.importorskip("dash", reason="the extra explore is not installed")
 from lossatlas.explorer.action import Request, list_actions
 from lossatlas.explorer.answer import answer
-from lossatlas.explorer.evaluator import Evaluator
+from lossatlas.explorer.evaluation.evaluator import Evaluator
 from lossatlas.explorer.look import Look, parse_place
 from lossatlas.explorer.panel import list_panels
 from lossatlas.explorer.queue import TaskQueue

@@ -15,7 +15,7 @@ import pytest
 from attacks import ATTACKER, CALL, PAGE, Target, attack_together, list_attacks
 from hypothesis import given, strategies as st
 
-from lossatlas.explorer.gate import LONGEST_BODY, Gate, HostNames, Routes
+from lossatlas.explorer.server.gate import LONGEST_BODY, Gate, HostNames, Routes
 
 PORT, TOKEN = 8050, "sixteen-letters-or-more"
 
@@ -280,7 +280,7 @@ class Served:
     """A page that is served in a thread."""
 
     def __init__(self) -> None:
-        from lossatlas.explorer.serving import serve
+        from lossatlas.explorer.server.serving import serve
 
         self.reached: list[str] = []
         self.said: list[str] = []
@@ -368,7 +368,7 @@ def test_the_page_opens_while_strangers_hold_more_connections_than_there_may_be(
 
 def test_who_sends_slowly_is_not_waited_for(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request has a time for all of it, however often a byte comes."""
-    monkeypatch.setattr("lossatlas.explorer.connections.REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr("lossatlas.explorer.server.connections.REQUEST_SECONDS", 0.5)
     head = served.target.ask().removesuffix(b"\r\n")
     assert served.target.exchange(head, *[b"X: y\r\n"] * 60, pause=0.1, seconds=5) == b""
     post = served.target.ask(f"Cookie: {served.open()}", "Content-Length: 90000", method="POST", path=CALL)

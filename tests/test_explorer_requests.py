@@ -14,7 +14,7 @@ import pytest
 from safetensors.torch import load
 
 import lossatlas as la
-from lossatlas.explorer.evaluator import Evaluator
+from lossatlas.explorer.evaluation.evaluator import Evaluator
 from lossatlas.explorer.queue import TaskQueue
 from lossatlas.explorer.subject import Subject
 from lossatlas.jobs.refine import refine_region

@@ -8,7 +8,7 @@ from typing import Any
 
 from dash.development.base_component import Component
 
-from lossatlas.explorer.evaluator import Evaluator
+from lossatlas.explorer.evaluation.evaluator import Evaluator
 from lossatlas.explorer.look import Look, Place
 from lossatlas.explorer.queue import Handle
 from lossatlas.explorer.subject import Subject

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from lossatlas.explorer.evaluator import Evaluator
+from lossatlas.explorer.evaluation.evaluator import Evaluator
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from lossatlas.explorer.evaluator import Examined
+    from lossatlas.explorer.evaluation.evaluator import Examined
     from lossatlas.explorer.subject import Subject
     from lossatlas.studies.examined import ChangedExample, ExaminedSplit, Example
 

@@ -23,7 +23,7 @@ from werkzeug.exceptions import HTTPException
 from lossatlas.errors import BadInput, LossatlasError, format_error
 from lossatlas.explorer.action import Request, list_actions
 from lossatlas.explorer.answer import Answer, answer
-from lossatlas.explorer.evaluator import Evaluator
+from lossatlas.explorer.evaluation.evaluator import Evaluator
 from lossatlas.explorer.layout import lay_page
 from lossatlas.explorer.look import (
     Look,

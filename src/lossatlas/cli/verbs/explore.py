@@ -55,7 +55,7 @@ def explore(
     _check_extra()
     from lossatlas.explorer.choosing import open_surveyed
     from lossatlas.explorer.queue import TaskQueue
-    from lossatlas.explorer.serving import check_port, choose_token, open_browser, serve
+    from lossatlas.explorer.server.serving import check_port, choose_token, open_browser, serve
     from lossatlas.recipes.base import check_device
 
     check_port(port)

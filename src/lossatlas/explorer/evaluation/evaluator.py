@@ -22,8 +22,8 @@ import numpy.typing as npt
 
 from lossatlas.describing import join_words
 from lossatlas.errors import BadInput, Caution, LossatlasError, note_cautions
-from lossatlas.explorer.centre import Centre, find_centre
-from lossatlas.explorer.images import make_image
+from lossatlas.explorer.evaluation.centre import Centre, find_centre
+from lossatlas.explorer.evaluation.images import make_image
 from lossatlas.files.stores import open_store
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.rundir import CHART, CONFIG, PROVENANCE, SURVEY

@@ -19,7 +19,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from wsgiref.types import WSGIApplication
 
 from lossatlas.errors import BadInput
-from lossatlas.explorer.gate import PAGE, TOKEN, Gate, HostNames, Routes, write_host
+from lossatlas.explorer.server.gate import PAGE, TOKEN, Gate, HostNames, Routes, write_host
 from lossatlas.files.reading import tell_reason
 
 __all__ = ["HOST", "SHORTEST_TOKEN", "Address", "check_port", "choose_token", "open_browser", "serve"]
@@ -129,7 +129,7 @@ def serve(
     """
     from waitress import wasyncore
 
-    from lossatlas.explorer.connections import make_server
+    from lossatlas.explorer.server.connections import make_server
 
     listening, address = _listen(host, port, note)
     names = HostNames.of(address.host, address.bound, address.port)

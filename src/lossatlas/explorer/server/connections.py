@@ -20,7 +20,7 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher
 from waitress.utilities import BadRequest, Error
 
-from lossatlas.explorer.gate import LONGEST_BODY, Gate, Refusal
+from lossatlas.explorer.server.gate import LONGEST_BODY, Gate, Refusal
 
 __all__ = ["make_server"]
 
