@@ -205,7 +205,7 @@ def test_the_page_on_the_explorer_makes_its_runs_and_has_each_page_made(
 ) -> None:
     """Every command in its order, of less training on coarser grids; pages are made and not served."""
     pytest.importorskip("dash", reason="the extra explore is not installed")
-    from lossatlas.explorer import serving
+    from lossatlas.explorer.server import serving
 
     served: list[Any] = []
     monkeypatch.setattr(serving, "serve", lambda page, **_: served.append(page))
