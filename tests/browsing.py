@@ -9,15 +9,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import pytest
 
-__all__ = ["BROWSERS", "Window", "find_browser", "launching", "opened", "serving"]
+__all__ = ["BROWSERS", "Window", "find_browser", "launching", "opened", "serving", "serving_here"]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 """The names of the system's browser."""
@@ -84,6 +86,29 @@ def serving(*runs: Path) -> Iterator[str]:
     """``lossatlas explore`` in a process of its own; the address that it prints first."""
     with launching(*runs) as (_, address):
         yield address
+
+
+@contextmanager
+def serving_here(*runs: Path) -> Iterator[str]:
+    """The same page served by a thread of this process, which has imported all of it; the address."""
+    from lossatlas.explorer.choosing import open_surveyed
+    from lossatlas.explorer.page import make_page
+    from lossatlas.explorer.queue import TaskQueue
+    from lossatlas.explorer.server.serving import choose_token, serve
+
+    over, addresses, notes = threading.Event(), Queue[str](), list[str]()
+    with TaskQueue() as tasks:
+        page = make_page(open_surveyed(runs, "cpu"), tasks)
+        told = {"announce": lambda address, _: addresses.put(address), "note": notes.append, "stop": over.is_set}
+        token, scripts = choose_token("127.0.0.1", None), page.csp_hashes()
+        server = threading.Thread(target=lambda: serve(page.server, token=token, inline_scripts=scripts, **told))
+        server.start()
+        try:
+            yield addresses.get(timeout=PATIENCE)
+        finally:
+            over.set()
+            server.join()
+    assert notes == []
 
 
 class Window:

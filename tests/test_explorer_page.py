@@ -12,7 +12,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 import torch
-from browsing import Window, opened, serving
+from browsing import Window, opened, serving, serving_here
 from safetensors.torch import load
 
 import lossatlas as la
@@ -57,8 +57,25 @@ def address(runs: Path, browser: Any) -> Iterator[str]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def lasting(browser: Any, address: str) -> Iterator[Window]:
+    """A window that several tests use, one after the other."""
+    shown = Window(browser, address)
+    yield shown
+    shown.close()
+
+
 @pytest.fixture
-def window(browser: Any, address: str) -> Iterator[Window]:
+def window(lasting: Window) -> Window:
+    """A window with the mark at the centre."""
+    lasting.page.locator("#home").click()
+    lasting.wait_for_place({"u": 0.0, "v": 0.0})
+    return lasting
+
+
+@pytest.fixture
+def fresh(browser: Any, address: str) -> Iterator[Window]:
+    """A window in which nothing was done yet."""
     shown = Window(browser, address)
     yield shown
     shown.close()
@@ -92,9 +109,9 @@ def has(window: Window, run: Path, coords: dict[str, float]) -> None:
 
 
 class TestPlane:
-    def test_the_centre_is_evaluated_when_the_page_is_opened(self, window: Window, runs: Path) -> None:
-        has(window, runs / "plane", {"u": 0.0, "v": 0.0})
-        assert "token" not in window.page.url
+    def test_the_centre_is_evaluated_when_the_page_is_opened(self, fresh: Window, runs: Path) -> None:
+        has(fresh, runs / "plane", {"u": 0.0, "v": 0.0})
+        assert "token" not in fresh.page.url
 
     def test_a_click_evaluates_the_network_there(self, window: Window, runs: Path) -> None:
         window.click("map", {"u": 0.5, "v": -0.25})
@@ -127,30 +144,30 @@ class TestPlane:
         window.page.keyboard.press("Home")
         window.wait_for_place({"u": 0.0, "v": 0.0})
 
-    def test_the_metric_and_the_scale_are_chosen(self, window: Window) -> None:
-        window.wait_for_place({"u": 0.0, "v": 0.0})
-        note = window.card().locator(".note", has_text="scale from")
+    def test_the_metric_and_the_scale_are_chosen(self, fresh: Window) -> None:
+        fresh.wait_for_place({"u": 0.0, "v": 0.0})
+        note = fresh.card().locator(".note", has_text="scale from")
         assert "test mean loss" in note.inner_text()
-        window.choose("metric", "accuracy")
-        window.wait_for_text("test accuracy: scale from")
-        window.choose("split", "train")
-        window.wait_for_text("train accuracy: scale from")
-        window.choose("scale", "log")
-        window.wait_for_text("train accuracy: log scale from")
+        fresh.choose("metric", "accuracy")
+        fresh.wait_for_text("test accuracy: scale from")
+        fresh.choose("split", "train")
+        fresh.wait_for_text("train accuracy: scale from")
+        fresh.choose("scale", "log")
+        fresh.wait_for_text("train accuracy: log scale from")
 
-    def test_a_link_restores_what_is_seen(self, window: Window, browser: Any) -> None:
-        window.click("map", {"u": -0.5, "v": 0.75})
-        window.wait_for_place({"u": -0.5, "v": 0.75})
-        window.choose("metric", "accuracy")
-        window.wait("location.hash.includes('metric=accuracy')")
-        window.page.evaluate(
+    def test_a_link_restores_what_is_seen(self, fresh: Window, browser: Any) -> None:
+        fresh.click("map", {"u": -0.5, "v": 0.75})
+        fresh.wait_for_place({"u": -0.5, "v": 0.75})
+        fresh.choose("metric", "accuracy")
+        fresh.wait("location.hash.includes('metric=accuracy')")
+        fresh.page.evaluate(
             """() => Plotly.relayout(document.querySelector('.map .js-plotly-plot'),
                                      {'xaxis.range[0]': -0.75, 'xaxis.range[1]': 0.25})"""
         )
-        window.wait("location.hash.includes('views=')")
-        link = window.page.url
+        fresh.wait("location.hash.includes('views=')")
+        link = fresh.page.url
         assert "token" not in link
-        again = Window(browser, link, context=window.context)
+        again = Window(browser, link, context=fresh.context)
         again.wait_for_place({"u": -0.5, "v": 0.75})
         again.wait_for_text("test accuracy: scale from")
         again.wait(
@@ -181,30 +198,30 @@ class TestPlane:
         assert again.page.evaluate("document.querySelector('.map .js-plotly-plot').layout.title") is None
         again.close()
 
-    def test_a_link_that_is_pasted_into_the_same_window_is_followed(self, window: Window) -> None:
-        window.wait_for_place({"u": 0.0, "v": 0.0})
-        with window.page.expect_event("load"):
-            window.page.evaluate("location.hash = '#at.u=0.5&at.v=-0.25&metric=accuracy'")
-        window.wait("document.querySelector('.told') !== null")
-        window.wait_for_place({"u": 0.5, "v": -0.25})
-        window.wait_for_text("test accuracy: scale from")
+    def test_a_link_that_is_pasted_into_the_same_window_is_followed(self, fresh: Window) -> None:
+        fresh.wait_for_place({"u": 0.0, "v": 0.0})
+        with fresh.page.expect_event("load"):
+            fresh.page.evaluate("location.hash = '#at.u=0.5&at.v=-0.25&metric=accuracy'")
+        fresh.wait("document.querySelector('.told') !== null")
+        fresh.wait_for_place({"u": 0.5, "v": -0.25})
+        fresh.wait_for_text("test accuracy: scale from")
 
-    def test_what_went_wrong_is_not_said_of_what_comes_after(self, window: Window) -> None:
-        window.wait_for_place({"u": 0.0, "v": 0.0})
-        window.page.evaluate("dash_clientside.set_props('question', {data: 'nonsense'})")
-        window.wait("document.querySelector('#alert').textContent.includes('cannot be read')")
-        window.click("map", {"u": 0.5, "v": 0.5})
-        window.wait_for_place({"u": 0.5, "v": 0.5})
-        assert window.page.locator("#alert").text_content() == ""
+    def test_what_went_wrong_is_not_said_of_what_comes_after(self, fresh: Window) -> None:
+        fresh.wait_for_place({"u": 0.0, "v": 0.0})
+        fresh.page.evaluate("dash_clientside.set_props('question', {data: 'nonsense'})")
+        fresh.wait("document.querySelector('#alert').textContent.includes('cannot be read')")
+        fresh.click("map", {"u": 0.5, "v": 0.5})
+        fresh.wait_for_place({"u": 0.5, "v": 0.5})
+        assert fresh.page.locator("#alert").text_content() == ""
 
-    def test_the_address_follows_a_fast_walk_without_changing_at_each_step(self, window: Window) -> None:
+    def test_the_address_follows_a_fast_walk_without_changing_at_each_step(self, fresh: Window) -> None:
         """Browsers refuse changes of the address that are too many, and then the last one, too."""
-        window.wait_for_place({"u": 0.0, "v": 0.0})
-        window.page.evaluate(
+        fresh.wait_for_place({"u": 0.0, "v": 0.0})
+        fresh.page.evaluate(
             """() => {
                 const replace = history.replaceState.bind(history);
-                window.changes = 0;
-                history.replaceState = (...all) => { window.changes += 1; replace(...all); };
+                fresh.changes = 0;
+                history.replaceState = (...all) => { fresh.changes += 1; replace(...all); };
                 const picture = document.querySelector('.picture.map');
                 for (let k = 0; k < 101; k += 1) {
                     const key = k % 2 ? 'ArrowLeft' : 'ArrowRight';
@@ -212,9 +229,9 @@ class TestPlane:
                 }
             }"""
         )
-        window.wait_for_place({"u": 0.25, "v": 0.0})
-        window.wait("location.hash.includes('at.u=0.25')")
-        assert window.page.evaluate("window.changes") < 20
+        fresh.wait_for_place({"u": 0.25, "v": 0.0})
+        fresh.wait("location.hash.includes('at.u=0.25')")
+        assert fresh.page.evaluate("fresh.changes") < 20
 
     def test_a_link_changes_nothing_of_a_picture_but_its_view(self, window: Window, browser: Any) -> None:
         views = '{"0.map":{"title.text":"elsewhere","xaxis.range[0]":-0.5,"xaxis.range[1]":0.5},"0.surface":7}'
@@ -288,10 +305,11 @@ class TestKinds:
     def test_a_region_is_surveyed_finer_into_the_store(self, browser: Any, runs: Path, tmp_path: Path) -> None:
         shutil.copytree(runs / "plane", tmp_path / "plane")
         before = la.open_run(tmp_path / "plane").survey
-        with serving(tmp_path / "plane") as address:
+        with serving_here(tmp_path / "plane") as address:
             shown = Window(browser, address)
             shown.wait_for_place({"u": 0.0, "v": 0.0})
             shown.select("map", {"u": -0.3, "v": -0.3}, {"u": 0.3, "v": 0.3})
+            shown.wait_for_text("selected: u from")
             shown.page.get_by_role("button", name="Survey the selected region finer").click()
             shown.wait_for_text("points evaluated")
             shown.wait("document.querySelector('.map .js-plotly-plot')._fullData[0].x.length > 9")
@@ -308,7 +326,7 @@ class TestKinds:
 
     def test_what_another_process_writes_is_followed(self, browser: Any, runs: Path, tmp_path: Path) -> None:
         shutil.copytree(runs / "plane", tmp_path / "plane")
-        with serving(tmp_path / "plane") as address:
+        with serving_here(tmp_path / "plane") as address:
             shown = Window(browser, address)
             shown.wait_for_place({"u": 0.0, "v": 0.0})
             box = {"u": (-0.2, 0.2), "v": (-0.2, 0.2)}
@@ -318,7 +336,7 @@ class TestKinds:
 
     def test_numbers_that_are_damaged_while_they_are_shown(self, browser: Any, runs: Path, tmp_path: Path) -> None:
         shutil.copytree(runs / "plane", tmp_path / "plane")
-        with serving(tmp_path / "plane") as address:
+        with serving_here(tmp_path / "plane") as address:
             shown = Window(browser, address)
             shown.wait_for_place({"u": 0.0, "v": 0.0})
             high = "[...document.querySelectorAll('.picture .js-plotly-plot')].map((each) => each.clientHeight)"
@@ -331,7 +349,7 @@ class TestKinds:
             shown.close()
 
     def test_several_runs_are_linked(self, browser: Any, runs: Path) -> None:
-        with serving(runs / "plane", runs / "second") as address:
+        with serving_here(runs / "plane", runs / "second") as address:
             shown = Window(browser, address)
             shown.wait_for_pictures(1)
             shown.click("map", {"u": 0.5, "v": -0.5})
@@ -342,7 +360,7 @@ class TestKinds:
             shown.close()
 
     def test_a_line_and_its_walk(self, browser: Any, runs: Path) -> None:
-        with serving(runs / "line") as address:
+        with serving_here(runs / "line") as address:
             shown = Window(browser, address)
             shown.click("line", {"u": 0.25})
             has(shown, runs / "line", {"u": 0.25})
@@ -352,7 +370,7 @@ class TestKinds:
             shown.close()
 
     def test_a_volume_and_its_cuts(self, browser: Any, runs: Path) -> None:
-        with serving(runs / "volume") as address:
+        with serving_here(runs / "volume") as address:
             shown = Window(browser, address)
             shown.click("first", {"u": 0.5, "v": 0.5})
             has(shown, runs / "volume", {"u": 0.5, "v": 0.5, "w": 0.0})
@@ -363,7 +381,7 @@ class TestKinds:
 
     def test_a_trajectory_is_walked_snapshot_by_snapshot(self, browser: Any, runs: Path) -> None:
         survey = la.open_run(runs / "path").survey
-        with serving(runs / "path") as address:
+        with serving_here(runs / "path") as address:
             shown = Window(browser, address)
             shown.page.get_by_role("slider").focus()
             shown.page.keyboard.press("End")
@@ -377,7 +395,7 @@ class TestKinds:
 
     def test_repeats_are_chosen(self, browser: Any, runs: Path) -> None:
         survey = la.open_run(runs / "repeats").survey
-        with serving(runs / "repeats") as address:
+        with serving_here(runs / "repeats") as address:
             shown = Window(browser, address)
             shown.choose("sample", "repeat 1")
             shown.click("map", {"u": 0.5, "v": 0.5})
@@ -388,7 +406,7 @@ class TestKinds:
             shown.close()
 
     def test_a_snapshot_is_one_of_its_own_run_beside_others(self, browser: Any, runs: Path) -> None:
-        with serving(runs / "path", runs / "plane") as address:
+        with serving_here(runs / "path", runs / "plane") as address:
             shown = Window(browser, address)
             shown.page.get_by_role("slider").focus()
             shown.page.keyboard.press("End")
@@ -403,7 +421,7 @@ class TestKinds:
         around = SurveyConfig(**MODEL, checkpoint=str(tmp_path / "net"), plan="loop", grid=(5, 5))
         run_survey(around, tmp_path / "lost", pictures=False)
         shutil.rmtree(tmp_path / "net")
-        with serving(tmp_path / "lost") as address:
+        with serving_here(tmp_path / "lost") as address:
             shown = Window(browser, address)
             shown.click("map", {"u": 0.5, "v": 0.5})
             shown.wait_for_text("nearest point, u = 0.5, v = 0.5")
