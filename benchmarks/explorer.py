@@ -42,7 +42,7 @@ from lossatlas.recipes import SurveyConfig, TrainConfig
 
 SMALL, LARGE = 101, 301
 """Points along each axis of the two surveys."""
-FEW_EXAMPLES = 20
+FEW_EXAMPLES = "20"
 """Of the large survey, whose values do not matter."""
 REST = 0.6
 """Seconds between numbers and the next click: what is being drawn anew does not take clicks."""
@@ -168,9 +168,11 @@ def click_timed(window: Window, at: dict[str, float]) -> float:
 
 
 def choose_places(run: Path, count: int) -> list[dict[str, float]]:
-    """Different points of the grid, none of them twice in a row."""
+    """Different points of the grid, away from the network in the middle, which takes the clicks beside it."""
     survey = la.open_run(run).survey
-    grid = [{"u": float(u), "v": float(v)} for u in survey.u.values for v in survey.v.values]
+    grid = [
+        {"u": float(u), "v": float(v)} for u in survey.u.values for v in survey.v.values if max(abs(u), abs(v)) > 0.1
+    ]
     return random.Random(0).sample(grid, count)
 
 

@@ -216,8 +216,18 @@ class Window:
     def click(self, part: str, at: Mapping[str, float], run: int = 0) -> None:
         """Click on a place of a picture."""
         x, y = self.find_pixel(part, at, run)
+        self.page.mouse.move(x - 1, y)
         self.page.mouse.move(x, y)
-        time.sleep(0.2)  # plotly looks where the pointer is before it takes a click
+        self.wait(  # plotly looks where the pointer is before it takes a click
+            """([run, part, at]) => {
+                const card = document.querySelectorAll('.run')[run];
+                const plot = card.querySelector(`.picture.${part} .js-plotly-plot`);
+                const [low, high] = plot._fullLayout.xaxis.range;
+                const point = plot._hoverdata?.[0];
+                return point && Math.abs(point.x - at[plot.layout.meta.x]) < 0.05 * Math.abs(high - low);
+            }""",
+            arg=[run, part, dict(at)],
+        )
         self.page.mouse.click(x, y)
 
     def select(self, part: str, low: Mapping[str, float], high: Mapping[str, float], run: int = 0) -> None:
@@ -225,11 +235,17 @@ class Window:
         picture = self.card(run).locator(f".picture.{part}")
         picture.hover()
         picture.locator("[data-val=select]").click()
+        self.wait(
+            """([run, part]) => document.querySelectorAll('.run')[run]
+                .querySelector(`.picture.${part} .js-plotly-plot`)._fullLayout.dragmode === 'select'""",
+            arg=[run, part],
+        )
         start, end = self.find_pixel(part, low, run), self.find_pixel(part, high, run)
         self.page.mouse.move(*start)
         self.page.mouse.down()
         self.page.mouse.move(*end, steps=8)
         self.page.mouse.up()
+        self.wait_for_text("selected: ")
 
     def choose(self, control: str, words: str) -> None:
         """Choose from a menu."""

@@ -186,7 +186,7 @@ def lay_out(view: View, meta: Trace, **layout: Any) -> Trace:
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"color": view.ink, "family": "system-ui, sans-serif", "size": 12},
-        "margin": {"l": 52, "r": 12, "t": 12, "b": 46},
+        "margin": {"l": 52, "r": 12, "t": 34, "b": 46},  # the buttons stand above what is clicked on
         "autosize": True,
         "showlegend": False,
         "hovermode": "closest",

@@ -18,6 +18,8 @@ __all__ = ["Plane"]
 
 LINES = 14
 """About as many contour lines are drawn between the ends of the scale."""
+SNAPPING = 5
+"""Within so many pixels of a marked network a click means the network; plotly's own 20 hide the points around it."""
 HEIGHT = 0.6
 """The height of the surface as a fraction of its longer side."""
 
@@ -79,6 +81,7 @@ class Plane(Scene):
         ]
         bare = {"showgrid": False, "zeroline": False, "constrain": "domain"}
         layout = {
+            "hoverdistance": SNAPPING,
             "xaxis": {"title": {"text": u}, **bare},
             "yaxis": {"title": {"text": v}, **bare, "scaleanchor": "x"},
         }
