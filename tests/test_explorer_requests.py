@@ -263,6 +263,38 @@ class TestNothingToDraw:
         assert "heatmap" in [trace["type"] for trace in drawn["map"]["data"]]
 
 
+class TestBegun:
+    """A run whose survey cannot be shown yet when the page is laid out."""
+
+    @staticmethod
+    def watch(client: Any) -> str:
+        """The revision that the page is told of, by which it knows what to draw; empty where it is told of none."""
+        revision, state = {"kind": "revision", "run": 0}, {"kind": "state", "run": 0}
+        declared = [each["output"] for each in client.get("/_dash-dependencies").get_json()]
+        body = {
+            "output": next(each for each in declared if each.startswith("..") and "revision" in each),
+            "outputs": [[{"id": revision, "property": "data"}], [{"id": state, "property": "children"}]],
+            "inputs": [{"id": "watch", "property": "n_intervals", "value": 1}],
+            "state": [
+                [{"id": revision, "property": "data", "value": ""}],
+                [{"id": state, "property": "id", "value": state}],
+            ],
+            "changedPropIds": ["watch.n_intervals"],
+        }
+        answered = client.post(CALL, json=body).get_json()
+        return str(answered["response"].get(json.dumps(revision, separators=(",", ":")), {}).get("data", ""))
+
+    def test_the_page_learns_when_it_can(self, runs: Path, tmp_path: Path) -> None:
+        run = shutil.copytree(runs / "plane", tmp_path / "run")
+        with TaskQueue() as queue:
+            client = make_page([la.open_run(run)], queue).server.test_client()
+            (run / "survey.zarr").rename(tmp_path / "later")
+            assert '"id":"unread","data":[0]' in client.get("/_dash-layout").get_data(as_text=True).replace(" ", "")
+            assert self.watch(client) == ""
+            (tmp_path / "later").rename(run / "survey.zarr")
+            assert self.watch(client) == subject_of(run).read().revision
+
+
 class TestVanished:
     """A run that is moved away while the page shows it, and comes back."""
 

@@ -15,7 +15,7 @@ from lossatlas.explorer.action import list_actions
 from lossatlas.explorer.scene import find_scene
 from lossatlas.explorer.subject import Subject, SurveyNow
 
-__all__ = ["HELP", "lay_page"]
+__all__ = ["HELP", "lay_page", "read_shown"]
 
 HELP = (
     "Click on a picture, type coordinates or use the arrow keys: the network there is evaluated. Drag moves, the wheel "
@@ -38,7 +38,7 @@ def lay_page(subjects: Sequence[Subject]) -> Component:
     shown: dict[int, SurveyNow] = {}
     for index, subject in enumerate(subjects):
         with suppress(LossatlasError):  # its card says why
-            shown[index] = _read(subject)
+            shown[index] = read_shown(subject)
     stores = [
         dcc.Store(id="look", data={}),
         dcc.Store(id="place", data={"at": {}}),
@@ -46,6 +46,7 @@ def lay_page(subjects: Sequence[Subject]) -> Component:
         dcc.Store(id="theme", data="light"),
         dcc.Store(id="session", data=secrets.token_urlsafe(9)),
         dcc.Store(id="facts", data=_list_facts(shown)),
+        dcc.Store(id="unread", data=[index for index in range(len(subjects)) if index not in shown]),
         dcc.Store(id="link", data=""),
         dcc.Interval(id="beat", interval=250, disabled=True),
         dcc.Interval(id="watch", interval=2000),
@@ -69,14 +70,19 @@ def lay_page(subjects: Sequence[Subject]) -> Component:
     return html.Div([*stores, header, html.Main(cards, className=f"cards{several}")], id="page")
 
 
-def _read(subject: Subject) -> SurveyNow:
+def read_shown(subject: Subject, anew: bool = False) -> SurveyNow:
     """Read a survey that the page can show.
 
+    Args:
+        subject: the run.
+        anew: as of :meth:`Subject.read`.
+
     Raises:
-        BadInput: it cannot be read, or there is no scene for its kind.
+        BadInput: it cannot be read, holds no quantity yet, or there is no scene for its kind.
     """
-    now = subject.read()
+    now = subject.read(anew)
     find_scene(now)
+    now.list_fields()
     return now
 
 
@@ -275,7 +281,7 @@ def _describe(subject: Subject) -> str:
 def _find_fault(subject: Subject) -> str:
     """Find out why a survey cannot be shown."""
     try:
-        _read(subject)
+        read_shown(subject)
     except LossatlasError as error:
         return str(error)
     return "it can be read now: reload the page"

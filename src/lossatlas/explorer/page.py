@@ -24,7 +24,7 @@ from lossatlas.errors import BadInput, LossatlasError, format_error
 from lossatlas.explorer.action import Request, list_actions
 from lossatlas.explorer.answer import Answer, answer
 from lossatlas.explorer.evaluation.evaluator import Evaluator
-from lossatlas.explorer.layout import lay_page
+from lossatlas.explorer.layout import lay_page, read_shown
 from lossatlas.explorer.look import (
     Look,
     choose_field,
@@ -301,12 +301,12 @@ class _Page:
             return str(error)
 
     def watch(self, _: Any, revisions: Sequence[Any], own: Sequence[Mapping[str, Any]]) -> tuple[list[Any], list[Any]]:
-        """Look whether surveys have grown."""
+        """Look whether surveys have grown, and whether one that has only just begun can be shown now."""
         found: list[Any] = []
         said: dict[int, str] = {}
         for index, (subject, before) in enumerate(zip(self.subjects, revisions, strict=True)):
             try:
-                now = subject.read(anew=True)
+                now = subject.read(anew=True) if before else read_shown(subject, anew=True)
             except LossatlasError as error:
                 found.append(no_update)
                 said[index] = str(error)
@@ -435,6 +435,7 @@ def _connect_browser(app: Dash) -> None:
         ("walk", [Input("walk", "value"), Input("along", "value")]),
         ("write", [Input("look", "data"), Input("place", "data")]),
         ("begin", [Input("facts", "data")]),
+        ("renew", [Input({"kind": "revision", "run": ALL}, "data"), State("unread", "data")]),
     )
     for name, inputs in calls:
         declare(ClientsideFunction("explorer", name), *inputs)

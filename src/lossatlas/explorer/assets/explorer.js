@@ -313,6 +313,12 @@
       return quiet();
     },
 
+    /* A run that could not be read when the page was laid out has no pictures that could follow it. */
+    renew(revisions, unread) {
+      if (unread.some((run) => revisions[run])) window.location.reload();
+      return quiet();
+    },
+
     choose(metric, split, scale, sample, alike) {
       look = {metric, split, scale, sample, alike: alike === "alike"};
       set("look", {data: look});
