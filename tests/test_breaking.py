@@ -111,6 +111,12 @@ class TestALinearClassifier:
             reached = ~np.isnan(found)
             assert (np.abs(found - expected)[reached] <= near + 1e-9).all()
         assert breaks.find_most_fragile(0.1) == np.nanargmin(breaks.find_radii(0.1))
+        # A share of less than one example means one, which is not broken before the first one is.
+        one = breaks.find_radii(0.1 / 55)
+        np.testing.assert_array_equal(one, breaks.find_radii(1 / 55))
+        for ray, (radii, counts) in enumerate(breaks.curves):
+            if np.isfinite(one[ray]):
+                assert one[ray] > radii[counts == 0].max()
         for wrong in (0, 1.5):
             with pytest.raises(la.BadInput, match="share of examples"):
                 breaks.find_radii(wrong)

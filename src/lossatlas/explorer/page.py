@@ -216,7 +216,10 @@ class _Page:
             ink=INKS.get(theme, INKS["light"]) if isinstance(theme, str) else INKS["light"],
         )
         drawn = find_scene(now).draw(view)
-        said = [*data.notes(view.survey), view.limits.note, scales.invalid(field.values).describe(", drawn as holes")]
+        holes = (
+            ", drawn as holes" if subject.run.finished else ", drawn as holes; such are points not surveyed yet, too"
+        )
+        said = [*data.notes(view.survey), view.limits.note, scales.invalid(field.values).describe(holes)]
         said += [f"damaged: {line}" for line in now.damaged]
         return [drawn.get(graph["part"], no_update) for graph in graphs], [
             html.Span(f"{field.label}: " + "; ".join(line for line in said if line))

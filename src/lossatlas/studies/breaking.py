@@ -31,6 +31,8 @@ USUAL_BOX = (-1.0, 1.0)
 
 SHARPENED = (0.01, 0.1)
 """The shares of examples for which it is looked more closely where they are broken."""
+ROUNDING = 1e-9
+"""How far a share of a number may lie above a whole number by rounding."""
 SHARPENINGS = 4
 """How often the radii between which a share is broken are halved."""
 
@@ -120,8 +122,8 @@ class Breaks:
     def find_radii(self, share: float) -> Floats:
         """Find at which distance a share of the examples is broken in each direction, (R,), in coordinates.
 
-        Between the radii of the :attr:`curves` numbers are interpolated linearly. NaN where that many do not break
-        within reach.
+        A share means as many whole examples as reach it, at least one. Between the radii of the :attr:`curves` numbers
+        are interpolated linearly. NaN where that many do not break within reach.
 
         Args:
             share: of the examples that were whole at the centre, in (0, 1].
@@ -132,9 +134,10 @@ class Breaks:
         if not 0 < share <= 1:
             raise BadInput(f"a share of examples is {share}; expected a number above 0, up to 1")
         found = np.full(len(self.rays), np.nan)
+        wanted = _count_share(share, self.whole)
         for ray, (radii, counts) in enumerate(self.curves):
-            if (k := _find_reaching(counts, share * self.whole)) is not None:
-                part = (share * self.whole - counts[k - 1]) / (counts[k] - counts[k - 1])
+            if (k := _find_reaching(counts, wanted)) is not None:
+                part = (wanted - counts[k - 1]) / (counts[k] - counts[k - 1])
                 found[ray] = radii[k - 1] + part * (radii[k] - radii[k - 1])
         return found
 
@@ -392,7 +395,7 @@ class _Search:
         both = np.concatenate([start, self._radii], axis=1), np.concatenate([start, broken], axis=1)
         curves = list(np.stack(both, axis=1))
         for share in SHARPENED * SHARPENINGS:
-            reaching = [_find_reaching(curve[1], share * len(self._indices)) for curve in curves]
+            reaching = [_find_reaching(curve[1], _count_share(share, len(self._indices))) for curve in curves]
             rays = np.array([ray for ray, k in enumerate(reaching) if k is not None], dtype=np.intp)
             places = [(int(k), curve) for k, curve in zip(reaching, curves, strict=True) if k is not None]
             middles = np.array([(curve[0, k - 1] + curve[0, k]) / 2 for k, curve in places])
@@ -521,6 +524,15 @@ class _Search:
     def _form(self, coords: Floats) -> Tensor:
         """The weights (n,) at coordinates (d,)."""
         return form_point(self._chart, torch.from_numpy(coords), self._controls).form_first()
+
+
+def _count_share(share: float, whole: int) -> int:
+    """How many whole examples reach a share of all, at least one.
+
+    >>> _count_share(0.1, 5), _count_share(0.1, 30), _count_share(0.1, 31)
+    (1, 3, 4)
+    """
+    return max(1, math.ceil(share * whole - ROUNDING))
 
 
 def _find_reaching(counts: Floats, wanted: float) -> int | None:

@@ -68,7 +68,8 @@ class Breaks(Action):
             f"{found.criterion}."
         )
         if found.left_out:
-            said += f" {found.left_out:,} others are broken at the centre already, and left out."
+            others = "other is" if found.left_out == 1 else "others are"
+            said += f" {found.left_out:,} {others} broken at the centre already, and left out."
         cautions = [html.P(line, className="caution") for line in found.notes]
         if not found.earliest:
             return html.Div([*cautions, html.P(f"{said} Within reach none breaks.")])
