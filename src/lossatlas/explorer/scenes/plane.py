@@ -80,7 +80,7 @@ class Plane(Scene):
             mark_here(x=[view.at[meta["x"]]], y=[view.at[meta["y"]]]),
         ]
         bare = {"showgrid": False, "zeroline": False, "constrain": "domain"}
-        layout = {
+        layout: Trace = {
             "hoverdistance": SNAPPING,
             "xaxis": {"title": {"text": u}, **bare},
             "yaxis": {"title": {"text": v}, **bare, "scaleanchor": "x"},
