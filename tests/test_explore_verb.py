@@ -92,9 +92,10 @@ def test_its_first_line_is_the_address_and_a_signal_ends_it(number: signal.Signa
         out, errors = process.communicate(timeout=20)
         assert process.returncode == 130, errors
         assert out == ""
-        first, last = errors.splitlines()
+        first, *waiting, last = errors.splitlines()
         assert first == f"lossatlas: port {taken.getsockname()[1]} is in use, so the page is on port {parts.port}"
         assert last.startswith("lossatlas: interrupted; ")
+        assert all(line.startswith("lossatlas: waiting for a part of a task") for line in waiting)  # it opens the run
 
 
 BUSY = """

@@ -132,7 +132,7 @@ def list_code(flat: Mapping[str, Any]) -> list[tuple[str, str]]:
     and is imported before it is looked for the callable in it.
 
     >>> list_code({"model": "mine:network", "data": "hub:mnist/mnist", "metrics": ["loss", "my-metrics:5"]})
-    [('model', 'mine:network'), ('metrics', 'my-metrics:5')]
+    [('metrics', 'my-metrics:5'), ('model', 'mine:network')]
     """
     found = []
     for name in sorted(CODE & flat.keys()):
