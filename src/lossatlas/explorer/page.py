@@ -86,7 +86,7 @@ def make_page(runs: Sequence[OpenedRun], queue: TaskQueue) -> Dash:
     app.layout = lambda: lay_page(subjects)
     page = _Page(subjects, queue)
     page.connect(app)
-    queue.submit("", "prepare", "open the runs", page.prepare)
+    queue.submit("", "prepare", "read the surveys", page.prepare)
     return app
 
 
@@ -103,12 +103,14 @@ class _Page:
         """By window and run the turn of the newest question."""
 
     def prepare(self, handle: Handle) -> None:
-        """Do what every window will ask for first, while the page is on its way to the first of them."""
-        for subject, evaluator in zip(self.subjects, self.evaluators, strict=True):
+        """Read what every window will ask for first, while the page is on its way to the first of them.
+
+        Networks wait for the page's first question, which it asks when its pictures are drawn: what takes seconds to
+        import would take the cores that the browser draws with.
+        """
+        for subject in self.subjects:
             with suppress(LossatlasError):  # who asks is told
                 choose_field(subject.read(), Look())
-                if not subject.own_code:  # which a page that is only opened does not have executed
-                    evaluator.examine(evaluator.centre.coords)
             handle.breathe()
 
     def connect(self, app: Dash) -> None:

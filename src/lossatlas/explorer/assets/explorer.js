@@ -8,6 +8,7 @@
   const initial = new URLSearchParams(window.location.hash.slice(1));
   const CHOICES = ["metric", "split", "scale", "sample", "alike"];
   const LETTERS = ["x", "y", "z"];
+  const LONGEST_WAIT = 3000; // milliseconds for which the first question waits for pictures
   const TOLERANCE = 1e-8; // of coordinates: fields show ten digits
   const WRITING = 200; // milliseconds between two changes of the address
 
@@ -20,6 +21,7 @@
   let begun = false;
   let turn = 0;
   let asking = null;
+  let drawn = false;
   let marking = null;
   let asked = false;
   let acted = false; // a page that is only opened has no code of strangers executed
@@ -61,12 +63,20 @@
   /* What is asked in one go is asked once; turns tell the server which of two questions is the newer one. */
   function ask() {
     window.clearTimeout(asking);
-    asking = window.setTimeout(() => {
+    asking = window.setTimeout(() => whenDrawn(() => {
       turn += 1;
       asked = acted;
       set("alert", {children: ""}); // what went wrong before is over
       set("question", {data: {...place, split: look.split, sample: look.sample, turn, acted}});
-    }, 15);
+    }, Date.now() + LONGEST_WAIT), 15);
+  }
+
+  /* Before the first answer the server opens its runs, with the cores that the first pictures are drawn with. */
+  function whenDrawn(act, until) {
+    const plots = allPlots();
+    drawn = drawn || acted || Date.now() > until || (plots.length > 0 && plots.every((plot) => plot._fullData?.length));
+    if (drawn) act();
+    else asking = window.setTimeout(() => whenDrawn(act, until), 50);
   }
 
   /* The height of a surface at its point nearest to the place. */
