@@ -51,15 +51,14 @@ PATIENCE = 30.0
 COUNTED = (100, 300, 500)
 """After how many clicks the server's memory is looked at."""
 
-WATCH_CLICK = """words => {
-    const numbers = () => document.querySelector('.answer table')?.textContent;
-    const told = () => [...document.querySelectorAll('.told')].every(
-        (each) => each.textContent === `${words}: evaluated`);
-    const before = numbers();
+WATCH_CLICK = """() => {
+    const numbers = () => document.querySelector('.answer[id] table')?.textContent;
+    const place = () => document.querySelector('.told').textContent;
+    const [before, left] = [numbers(), place()];
     let begun = null;
     window.clicked = new Promise((done) => {
         const look = () => {
-            if (begun !== null && told() && numbers() !== before) {
+            if (begun !== null && place() !== left && place().endsWith(': evaluated') && numbers() !== before) {
                 requestAnimationFrame(() => setTimeout(() => done(performance.now() - begun)));
             } else {
                 requestAnimationFrame(look);
@@ -154,16 +153,15 @@ def open_timed(
 
 def click_timed(window: Window, at: dict[str, float]) -> float:
     """Click on a place once the pictures rest; returns the seconds until its numbers are there."""
-    words = ", ".join(f"{axis} = {value:.6g}" for axis, value in at.items())
     time.sleep(REST)
-    window.page.evaluate(WATCH_CLICK, words)
+    window.page.evaluate(WATCH_CLICK)
     window.click("map", at)
     taken = window.page.evaluate(
         "patience => Promise.race([window.clicked, new Promise((done) => setTimeout(() => done(null), patience))])",
         1e3 * PATIENCE,
     )
     if taken is None:
-        raise SystemExit(f"a click on {words} was not answered within {PATIENCE:.0f} s")
+        raise SystemExit(f"a click on {at} was not answered within {PATIENCE:.0f} s")
     return float(taken) / 1e3
 
 
