@@ -22,6 +22,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+    # What is compiled is told from what was written by seconds: a module that a test writes twice may be the same again.
+    sys.dont_write_bytecode = True
 
 
 @pytest.fixture(scope="session", autouse=True)
