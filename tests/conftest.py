@@ -22,7 +22,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-    # What is compiled is told from what was written by seconds: a module that a test writes twice may be the same again.
+    # Compiled modules are known by the second: one that a test writes twice would be what it was at first.
     sys.dont_write_bytecode = True
 
 
