@@ -11,15 +11,10 @@ __all__ = ["use_threads"]
 
 
 @contextmanager
-def use_threads(count: int | None = None) -> Iterator[None]:
-    """While entered, compute with as many threads as a run did, by which values differ in their last bits.
-
-    Args:
-        count: how many; None leaves as many as there are. Whatever is set meanwhile is undone in the end.
-    """
+def use_threads(count: int) -> Iterator[None]:
+    """While entered, compute with as many threads as a run did, by which values differ in their last bits."""
     before = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
+    torch.set_num_threads(count)
     try:
         yield
     finally:

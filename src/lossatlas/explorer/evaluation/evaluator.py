@@ -216,10 +216,9 @@ class Evaluator:
     def _open(self) -> _Ready:
         from lossatlas.engine import StreamingMetric
         from lossatlas.jobs.joined_survey import join_survey
-        from lossatlas.jobs.threads import use_threads
 
         self._open_survey()  # a run without a survey says so before its data are looked for
-        with note_cautions() as cautions, use_threads():  # another task may compute around this one
+        with note_cautions() as cautions:
             surveyor, _ = join_survey(self.run)
         metrics = {name: one for name, one in self.run.metrics.items() if isinstance(one, StreamingMetric)}
         batch_size = self.run.recipe.config.eval_batch_size
