@@ -61,14 +61,14 @@ class TestASnapshotThatIsMarked:
     def test_is_what_is_downloaded(self, runs: Path) -> None:
         found = carry_out("weights", ask(runs / "along", at={"u": 0.0}, snapshot=0))
         module = la.MLP(hidden=(6,)).build((1, 8, 8), outputs=10)
-        module.load_state_dict(load(found["file"]))
+        module.load_state_dict(load(found.content))
         run = la.open_run(runs / "along")
         inputs, labels = run.splits["test"].data
         with torch.no_grad():
             loss = float(torch.nn.functional.cross_entropy(module(inputs), labels))
         assert loss == pytest.approx(float(run.survey["path_loss_test"][0]), rel=1e-5)
-        assert "snapshot 0" in found["where"]
-        assert found["name"] == "along_snapshot_0.safetensors"
+        assert "snapshot 0" in found.where
+        assert found.name == "along_snapshot_0.safetensors"
 
     def test_has_no_curvature_of_its_projection(self, runs: Path) -> None:
         with pytest.raises(la.BadInput, match="a snapshot of the training is marked, which lies off the chart"):
@@ -94,8 +94,8 @@ class TestARepeat:
 
     def test_weights_say_of_which_they_are(self, runs: Path) -> None:
         found = [carry_out("weights", ask(runs / "repeats", sample=k, at={"u": 1.0, "v": 0.5})) for k in (0, 1)]
-        assert [each["where"] for each in found] == [f"u = 1, v = 0.5, repeat {k}" for k in (0, 1)]
-        first, second = (load(each["file"]) for each in found)
+        assert [each.where for each in found] == [f"u = 1, v = 0.5, repeat {k}" for k in (0, 1)]
+        first, second = (load(each.content) for each in found)
         assert not all(torch.equal(first[name], second[name]) for name in first)
 
 

@@ -173,9 +173,9 @@ class TestSnapshots:
     def test_its_weights_are_its_own(self, runs: Path) -> None:
         made = self.carry_out("weights", runs / "path", 1)
         expected = la.Trajectory.of(runs / "net").snapshots[1]
-        assert made["where"].startswith(f"snapshot 1, step {expected.step}")
+        assert made.where.startswith(f"snapshot 1, step {expected.step}")
         state = expected.state()
-        found = load(made["file"])
+        found = load(made.content)
         assert found.keys() == state.keys()
         assert all((found[name] == state[name]).all() for name in state)
 

@@ -15,7 +15,7 @@ from lossatlas.explorer.subject import Subject
 from lossatlas.explorer.thinning import Window
 from lossatlas.registry import Registry
 
-__all__ = ["ACTIONS", "Action", "Request", "list_actions"]
+__all__ = ["ACTIONS", "Action", "Download", "Request", "list_actions"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,21 @@ class Request:
         """Choose the split that is shown, or the last one where the run lacks it."""
         splits = list(self.evaluator.run.splits)
         return self.look.split if self.look.split in splits else splits[-1]
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file that an action has made; the page hands it out at ``/results/TICKET``.
+
+    Attributes:
+        name: Its name, of letters that a header can hold.
+        content: The file.
+        where: The place that it is of, in words.
+    """
+
+    name: str
+    content: bytes
+    where: str
 
 
 class Action(ABC):

@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 
 from lossatlas.errors import LossatlasError
 from lossatlas.explorer.action import list_actions
-from lossatlas.explorer.scene import find_scene
+from lossatlas.explorer.scene import BLANK, find_scene
 from lossatlas.explorer.subject import Subject, SurveyNow
 
 __all__ = ["HELP", "lay_page", "read_shown"]
@@ -47,7 +47,6 @@ def lay_page(subjects: Sequence[Subject]) -> Component:
         dcc.Store(id="session", data=secrets.token_urlsafe(9)),
         dcc.Store(id="facts", data=_list_facts(shown)),
         dcc.Store(id="unread", data=[index for index in range(len(subjects)) if index not in shown]),
-        dcc.Store(id="link", data=""),
         dcc.Interval(id="beat", interval=250, disabled=True),
         dcc.Interval(id="watch", interval=2000),
     ]
@@ -220,7 +219,7 @@ def _lay_card(index: int, subject: Subject, now: SurveyNow | None) -> Component:
         html.Div(
             dcc.Graph(
                 id={"kind": "graph", "run": index, "part": part},
-                figure={"data": [], "layout": {"xaxis": {"visible": False}, "yaxis": {"visible": False}}},
+                figure=BLANK,
                 config=BUTTONS,
                 responsive=True,
             ),
@@ -253,6 +252,7 @@ def _lay_card(index: int, subject: Subject, now: SurveyNow | None) -> Component:
             html.P(id={"kind": "state", "run": index}, className="note", role="status"),
             html.Div(pictures, className=f"pictures {type(scene).__name__.lower()}"),
             html.P(id={"kind": "note", "run": index}, className="note"),
+            html.P(id={"kind": "chosen", "run": index}, className="note", role="status"),
             html.Div([html.Div(buttons, className="bar"), *results], className="actions"),
             html.P(id={"kind": "told", "run": index}, className="told", role="status"),
             html.Div(id={"kind": "answer", "run": index}, className="answer"),

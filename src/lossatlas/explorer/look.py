@@ -152,8 +152,8 @@ def choose_limits(fields: Sequence[data.Field], look: Look) -> scales.Limits:
         fields: of one metric.
         look: which scale is asked for.
     """
-    values = np.concatenate([field.resolved.ravel() for field in fields])
     if look.scale == "auto":
         return data.limits_of(fields)
+    values = np.concatenate([field.resolved.ravel() for field in fields])
     log = look.scale == "log" and bool((values[np.isfinite(values)] > 0).any())
     return scales.limits(np.where(values > 0, values, np.nan) if log else values, log=log)

@@ -21,7 +21,7 @@ from flask import Response, request
 from werkzeug.exceptions import HTTPException
 
 from lossatlas.errors import BadInput, LossatlasError, format_error
-from lossatlas.explorer.action import Request, list_actions
+from lossatlas.explorer.action import Download, Request, list_actions
 from lossatlas.explorer.answer import Answer, answer
 from lossatlas.explorer.evaluation.evaluator import Evaluator
 from lossatlas.explorer.layout import lay_page, read_shown
@@ -36,19 +36,16 @@ from lossatlas.explorer.look import (
 )
 from lossatlas.explorer.panel import list_panels
 from lossatlas.explorer.queue import Handle, TaskQueue, TaskState
-from lossatlas.explorer.scene import View, find_scene
+from lossatlas.explorer.scene import BLANK, View, find_scene
 from lossatlas.explorer.subject import Subject
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.rundir import name_places
 from lossatlas.views import data, scales
-from lossatlas.views.traces import Trace
 
 __all__ = ["make_page"]
 
 AT_ONCE = 0.4
 """Seconds for which an answer is waited for; what takes longer is looked at again and again."""
-BLANK: Trace = {"data": [], "layout": {"xaxis": {"visible": False}, "yaxis": {"visible": False}}}
-"""A picture of nothing, instead of one of something else."""
 INKS = {"light": "#20222b", "dark": "#e9e8e4"}
 MOST_WINDOWS = 1000
 """Of how many windows and runs it is known which question was the newest."""
@@ -341,7 +338,7 @@ class _Page:
                     lambda handle: action.carry_out(request, handle),
                 )
         except LossatlasError as error:
-            return None, no_update, str(error), None, True, True
+            return _say_of_action(None, str(error))
         return self._report(name, ticket, self.queue.wait(ticket, AT_ONCE))
 
     def attend(self, _: Any, stops: Any, ticket: Any, own: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -355,26 +352,25 @@ class _Page:
         return None if state.ended else no_update, *said  # a newer one may have begun meanwhile
 
     def _report(self, name: str, ticket: str, state: TaskState) -> tuple[Any, ...]:
-        """Make what the page says of an action: its ticket as long as it runs, the result, words, and the progress."""
+        """Make what the page says of an action, as :func:`_say_of_action`."""
         if not state.ended:
             said = state.words or "working"
             said = f"number {state.place} in the queue" if state.place else said
-            return ticket, no_update, said, state.share, False, False
+            return _say_of_action(ticket, said, state.share)
         if state.stage == "done":
             cautions = [html.P(line, className="caution") for line in state.cautions]
             made = html.Div([*cautions, self.actions[name].show(state.result, ticket)])
-            return None, made, "", None, True, True
+            return _say_of_action(None, result=made)
         words = {"failed": state.error, "stopped": f"stopped; {state.words}", "superseded": "begun anew"}
-        return None, no_update, words.get(state.stage, state.error), None, True, True
+        return _say_of_action(None, words.get(state.stage, state.error))
 
     def download(self, ticket: str) -> Response:
         """Hand out a file that an action has made."""
         state = self.queue.look(ticket)
-        if state.stage != "done" or not isinstance(state.result, Mapping) or "file" not in state.result:
+        if not isinstance(state.result, Download):
             return Response("the file is not kept any more; make it again", status=404, mimetype="text/plain")
-        name = str(state.result["name"])
-        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return Response(state.result["file"], mimetype="application/octet-stream", headers=headers)
+        headers = {"Content-Disposition": f'attachment; filename="{state.result.name}"'}
+        return Response(state.result.content, mimetype="application/octet-stream", headers=headers)
 
     def _find(self, index: Any) -> int:
         """Check the number of a run.
@@ -395,6 +391,20 @@ class _Page:
         if name not in self.actions:
             raise BadInput("there is no such action on this page; reload it")
         return str(name)
+
+
+def _say_of_action(
+    ticket: str | None, words: str = "", share: float | None = None, result: Any = no_update
+) -> tuple[Any, ...]:
+    """Make the properties of an action's parts: ticket, result, words, progress, and whether it and Stop are hidden.
+
+    Args:
+        ticket: of the action as long as it runs; None once it has ended.
+        words: what is said beside its button.
+        share: how much of it is done, where that is known.
+        result: what stands below.
+    """
+    return ticket, result, words, share, ticket is None, ticket is None
 
 
 def _tell_error(error: Exception) -> None:

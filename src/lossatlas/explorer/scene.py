@@ -6,6 +6,7 @@ import base64
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,10 +23,12 @@ from lossatlas.views.networks import networks
 from lossatlas.views.traces import Trace, escape_text, make_scale
 
 __all__ = [
-    "HERE", "NOTHING", "SCENES", "Scene", "View", "draw_nothing", "find_scene", "lay_out", "list_flags", "mark_here",
-    "pack", "scale_of",
+    "BLANK", "HERE", "NOTHING", "SCENES", "Scene", "Sheet", "View", "draw_nothing", "find_scene", "lay_out",
+    "list_flags", "mark_here", "pack", "scale_of",
 ]  # fmt: skip
 
+BLANK: Trace = {"data": [], "layout": {"xaxis": {"visible": False}, "yaxis": {"visible": False}}}
+"""A picture of nothing: before the first one, and instead of one of something else."""
 NOTHING = "no point has a finite value yet"
 """Why there is nothing to draw."""
 HERE = "here"
@@ -115,6 +118,50 @@ def pack(values: NDArray[Any], exact: bool = False) -> Trace:
     packed = np.ascontiguousarray(values, dtype=f"<{kind}")
     found: Trace = {"dtype": kind, "bdata": base64.b64encode(packed.tobytes()).decode()}
     return found if packed.ndim == 1 else {**found, "shape": ", ".join(map(str, packed.shape))}
+
+
+class Sheet:
+    """The points of a survey over two of its axes that are drawn, and the heat map of them.
+
+    Args:
+        view: what is drawn.
+        across: the axis to the right.
+        up: the axis upwards, which comes after that one.
+        at: by axis the places of the points along all axes; of axes that are neither of the two one place.
+    """
+
+    def __init__(self, view: View, across: str, up: str, at: Mapping[str, NDArray[np.intp]]) -> None:
+        axes = view.now.axes
+        values = view.field.resolved[np.ix_(*(at[axis] for axis in axes))]
+        beside = tuple(place for place, axis in enumerate(axes) if axis not in (across, up))
+        self.view, self.across, self.up = view, across, up
+        self.columns, self.rows = view.read(across)[at[across]], view.read(up)[at[up]]
+        self.values = values.squeeze(beside).T
+        """The values (rows, columns), in the units of the quantity."""
+        self.heights = view.limits.heights(self.values)
+        """Their positions on the scale, NaN where they are not finite."""
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether no point has a finite value."""
+        return not np.isfinite(self.heights).any()
+
+    @cached_property
+    def points(self) -> Trace:
+        """What all traces of these points share: where they are, their heights, and what is told of them."""
+        across, up = escape_text(self.across), escape_text(self.up)
+        told = f"{escape_text(self.view.field.label)} %{{customdata:.4~g}}"
+        return {
+            "x": pack(self.columns, exact=True),
+            "y": pack(self.rows, exact=True),
+            "z": pack(self.heights),
+            "customdata": pack(self.values),
+            "hovertemplate": f"{across} %{{x:.4~g}}, {up} %{{y:.4~g}}<br>{told}<extra></extra>",
+        }
+
+    def draw_heat_map(self) -> Trace:
+        """Draw the heat map; a point without a value is told of, and clicked on, like others."""
+        return {"type": "heatmap", **self.points, **scale_of(self.view, ("zmin", "zmax"))}
 
 
 def scale_of(view: View, ends: Sequence[str] = ("cmin", "cmax")) -> Trace:

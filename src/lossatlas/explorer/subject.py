@@ -284,10 +284,8 @@ def find_revision(store: Path) -> str:
     """
     found, pending = [], [os.fspath(store)]
     while pending:
-        with (
-            suppress(OSError),
-            os.scandir(pending.pop()) as entries,
-        ):  # what was just replaced is there at the next look
+        # What is just being replaced is there at the next look.
+        with suppress(OSError), os.scandir(pending.pop()) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(entry.path)

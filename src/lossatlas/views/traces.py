@@ -121,10 +121,15 @@ def escape_text(name: str) -> str:
     return escape(escape_unprintable(name))
 
 
-def lay_out_plane(survey: xr.Dataset) -> Trace:
-    """Make the layout of a heat map over the first two axes: labelled axes with equal units."""
+def lay_out_plane(survey: xr.Dataset, over: Sequence[str] = ()) -> Trace:
+    """Make the layout of a heat map: labelled axes with equal units.
+
+    Args:
+        survey: whose axes they are.
+        over: the names of the two axes, across and up; by default the first two.
+    """
     bare = {"showgrid": False, "zeroline": False, "constrain": "domain"}
-    u, v = (escape_text(data.axis_label(survey, axis)) for axis in data.axes(survey)[:2])
+    u, v = (escape_text(data.axis_label(survey, axis)) for axis in over or data.axes(survey)[:2])
     return {"xaxis": {"title": {"text": u}, **bare}, "yaxis": {"title": {"text": v}, **bare, "scaleanchor": "x"}}
 
 

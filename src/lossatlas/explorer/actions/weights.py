@@ -7,7 +7,7 @@ from typing import Any
 from dash import html
 from dash.development.base_component import Component
 
-from lossatlas.explorer.action import Action, Request
+from lossatlas.explorer.action import Action, Download, Request
 from lossatlas.explorer.queue import Handle
 
 __all__ = ["Weights"]
@@ -20,7 +20,7 @@ class Weights(Action):
     button = "Weights of this network"
     hint = "A safetensors file with the state of the network at the marked place, for load_state_dict."
 
-    def carry_out(self, request: Request, handle: Handle) -> Any:
+    def carry_out(self, request: Request, handle: Handle) -> Download:
         handle.report(words="writing the weights")
         if request.snapshot is not None:
             content = request.evaluator.write_snapshot(request.snapshot)
@@ -31,12 +31,13 @@ class Weights(Action):
             where = request.subject.say_network(request.place.at, request.look.sample)
             place = where.replace(" ", "").replace(",", "_")
         name = "".join(letter for letter in f"{request.subject.run.path.resolve().name}_{place}" if _is_plain(letter))
-        return {"file": content, "name": f"{name}.safetensors", "where": where}
+        return Download(f"{name}.safetensors", content, where)
 
     def show(self, result: Any, ticket: str) -> Component:
-        size = len(result["file"]) / 1e6
-        link = html.A(f"{result['name']} ({size:.2g} MB)", href=f"/results/{ticket}", download=result["name"])
-        return html.P([f"The network at {result['where']}: ", link])
+        assert isinstance(result, Download)
+        size = len(result.content) / 1e6
+        link = html.A(f"{result.name} ({size:.2g} MB)", href=f"/results/{ticket}", download=result.name)
+        return html.P([f"The network at {result.where}: ", link])
 
 
 def _is_plain(letter: str) -> bool:

@@ -259,7 +259,7 @@
 
   const isCamera = (camera) => ["eye", "center", "up"].every((vector) => {
     const at = camera?.[vector];
-    return at && ["x", "y", "z"].every((letter) => Number.isFinite(at[letter]));
+    return at && LETTERS.every((letter) => Number.isFinite(at[letter]));
   });
 
   /* What of a change of a picture is kept: its window or its camera, whoever says so. */
@@ -365,7 +365,7 @@
       const chosen = Object.keys(region).length ? region : null;
       set({kind: "region", run: event.id.run}, {data: chosen});
       const said = Object.entries(chosen || {}).map(([a, [l, h]]) => `${a} from ${l.toPrecision(3)} to ${h.toPrecision(3)}`);
-      if (chosen) set({kind: "words", run: event.id.run, action: "refine"}, {children: `selected: ${said.join(", ")}`});
+      set({kind: "chosen", run: event.id.run}, {children: chosen ? `selected: ${said.join(", ")}` : ""});
       return quiet();
     },
 

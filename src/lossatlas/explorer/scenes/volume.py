@@ -8,11 +8,22 @@ from typing import ClassVar
 
 import numpy as np
 
-from lossatlas.explorer.scene import NOTHING, Scene, View, draw_nothing, lay_out, list_flags, mark_here, pack, scale_of
+from lossatlas.explorer.scene import (
+    NOTHING,
+    Scene,
+    Sheet,
+    View,
+    draw_nothing,
+    lay_out,
+    list_flags,
+    mark_here,
+    pack,
+    scale_of,
+)
 from lossatlas.explorer.subject import SurveyNow
 from lossatlas.explorer.thinning import MOST
 from lossatlas.views import data
-from lossatlas.views.traces import Trace, escape_text
+from lossatlas.views.traces import Trace, escape_text, lay_out_plane
 
 __all__ = ["Volume"]
 
@@ -84,32 +95,13 @@ class Volume(Scene):
         axes = view.now.axes
         (depth,) = (axis for axis in axes if axis not in (across, up))
         nearest = view.now.find_nearest({**view.at})[depth]
-        columns, rows = view.choose(across), view.choose(up)
-        index = {across: columns, up: rows, depth: np.array([nearest[0]])}
-        values = view.field.resolved[np.ix_(*(index[axis] for axis in axes))].squeeze(axes.index(depth)).T
-        hover = (
-            f"{escape_text(across)} %{{x:.4~g}}, {escape_text(up)} %{{y:.4~g}}<br>"
-            f"{escape_text(view.field.label)} %{{customdata:.4~g}}<extra></extra>"
-        )
-        traces = [
-            {
-                "type": "heatmap",
-                "x": pack(view.read(across)[columns], exact=True),
-                "y": pack(view.read(up)[rows], exact=True),
-                "z": pack(view.limits.heights(values)),
-                "customdata": pack(values),
-                "hovertemplate": hover,
-                **scale_of(view, ("zmin", "zmax")),
-                "showscale": False,
-            },
-            mark_here(x=[view.at[across]], y=[view.at[up]]),
-        ]
-        bare = {"showgrid": False, "zeroline": False, "constrain": "domain"}
+        at = {across: view.choose(across), up: view.choose(up), depth: np.array([nearest[0]])}
+        heat_map = {**Sheet(view, across, up, at).draw_heat_map(), "showscale": False}
         layout = {
-            "xaxis": {"title": {"text": escape_text(data.axis_label(view.survey, across))}, **bare},
-            "yaxis": {"title": {"text": escape_text(data.axis_label(view.survey, up))}, **bare, "scaleanchor": "x"},
+            **lay_out_plane(view.survey, (across, up)),
             "title": {"text": f"{escape_text(depth)} = {nearest[1]:.4g}", "font": {"size": 12}, "y": 0.97},
             "margin": {"l": 48, "r": 8, "t": 30, "b": 42},
         }
         meta = {"x": across, "y": up, "follows": depth, "thinned": max(len(view.read(a)) for a in axes) > MOST}
-        return {"data": traces, "layout": lay_out(view, meta, **layout)}
+        mark = mark_here(x=[view.at[across]], y=[view.at[up]])
+        return {"data": [heat_map, mark], "layout": lay_out(view, meta, **layout)}
