@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import io
+import queue
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -293,7 +296,12 @@ class Served:
         self._thread = threading.Thread(
             target=serve,
             args=(self.app,),
-            kwargs={"token": TOKEN, "announce": announce, "note": self.said.append, "stop": self._end.is_set},
+            kwargs={
+                "token": TOKEN,
+                "announce": announce,
+                "note": self.said.append,
+                "stop": self._end.is_set,
+            },
         )
         self._thread.start()
         assert self._ready.wait(10)
@@ -392,3 +400,40 @@ def test_a_body_is_not_read_beyond_what_is_allowed_even_with_the_cookie(served: 
         assert answer.split(b" ")[1] == (b"400" if "x" in lines[0] and "chunked" not in lines[0] else b"413")
         assert answer.endswith(b"\n")
     assert served.reached == [CALL]
+
+
+def test_what_a_browser_has_not_taken_is_let_go_of_at_the_end() -> None:
+    """A long answer lies in a file until it is read; who closes a window in the middle leaves it to the server."""
+    pytest.importorskip("waitress", reason="the extra explore is not installed")
+    from lossatlas.explorer.server.serving import serve
+
+    long = b"x" * 20_000_000
+
+    def answer(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Length", str(len(long)))])
+        return [long]
+
+    over, addresses = threading.Event(), queue.Queue[str]()
+    serving = threading.Thread(
+        target=serve,
+        args=(answer,),
+        kwargs={
+            "token": TOKEN,
+            "announce": lambda address, _: addresses.put(address),
+            "note": lambda _: None,
+            "stop": over.is_set,
+        },
+    )
+    serving.start()
+    parts = urlsplit(addresses.get(timeout=20))
+    with warnings.catch_warnings(record=True) as noticed:
+        warnings.simplefilter("always")
+        with socket.create_connection((parts.hostname, parts.port), timeout=20) as browser:
+            head = f"GET /?{parts.query} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n"
+            browser.sendall(head.encode())
+            assert browser.recv(12) == b"HTTP/1.1 200"
+            over.set()
+            serving.join(20)
+        gc.collect()
+    assert not serving.is_alive()
+    assert [str(each.message) for each in noticed if issubclass(each.category, ResourceWarning)] == []

@@ -128,6 +128,7 @@ def serve(
         BadInput: there is no such host or port, or this process may not use it.
     """
     from waitress import wasyncore
+    from waitress.channel import HTTPChannel
 
     from lossatlas.explorer.server.connections import make_server
 
@@ -152,6 +153,9 @@ def serve(
             server.accepting = False
             listening.close()
             server.task_dispatcher.shutdown(timeout=2)
+            for each in list(sockets.values()):
+                if isinstance(each, HTTPChannel):
+                    each.handle_close()  # and with it the files of answers that were not taken
             wasyncore.close_all(sockets, ignore_all=True)  # type: ignore[arg-type]
 
 
